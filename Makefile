@@ -8,6 +8,12 @@ RANGE ?= HEAD^!
 
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check
+# uv where it is installed, else pip. uv reads none of pip's settings: where packages are found is passed on.
+UV := $(shell command -v uv 2>/dev/null)
+PLACES := $(addprefix --find-links ,$(PIP_FIND_LINKS)) $(addprefix --extra-index-url ,$(PIP_EXTRA_INDEX_URL))
+UV_INSTALL := '$(UV)' pip install --python $(BIN)/python --index-strategy unsafe-best-match $(PLACES)
+INSTALL := $(if $(UV),$(UV_INSTALL),$(BIN)/python $(PIP) install)
+MAKE_VENV = $(if $(UV),'$(UV)' venv --quiet --seed --clear $(PLACES) --python '$(PYTHON)','$(PYTHON)' -m venv --clear)
 
 SUPPORTED := 3.11 3.12 3.13
 # The version of an interpreter, nothing where it is missing, does not start or is not supported.
@@ -20,7 +26,7 @@ VERSION := $(call version_of,$(PYTHON))
 LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: setup python report sample test test-all lint bench-core asv lock clean
+.PHONY: setup python report sample test test-all lint docs docs-links bench-core asv dist lock clean
 
 setup: $(if $(VERSION),$(STAMP),python)
 
@@ -36,10 +42,10 @@ endif
 $(STAMP): $(LOCK) pyproject.toml
 	@# A venv of another version is made anew, and so is one without pip, as Debian makes it where python3-venv is missing.
 	@$(BIN)/python -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")' 2>/dev/null \
-	  || '$(PYTHON)' -m venv --clear $(VENV)
+	  || $(MAKE_VENV) $(VENV)
 	@echo 'Installing the pinned packages into $(VENV) (once; about a minute and more where torch is downloaded)'
-	$(BIN)/python $(PIP) install --quiet --requirement $(LOCK)
-	$(BIN)/python $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --quiet --requirement $(LOCK)
+	$(INSTALL) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 report: setup
@@ -52,6 +58,8 @@ sample: setup
 	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
+# Byte code is kept, whatever the environment says: the tests start hundreds of processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -63,6 +71,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site in build/docs, its examples run and its warnings errors; `docs-links` asks every address outside it.
+docs docs-links: setup
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto \
+	  $(if $(filter docs,$@),--builder html,--builder linkcheck --define plot_gallery=0) docs build/$@
+
 # The lower floors against their bars; `--large` and `--training` have more. PEERS=1: other optimizers' steps against SGD.
 bench-core: setup
 	$(BIN)/python -m benchmarks.$(if $(PEERS),peers,core)
@@ -70,7 +83,12 @@ bench-core: setup
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --python '$(VERSION)' '$(RANGE)'
+	$(BIN)/asv run --python '$(VERSION)' --launch-method forkserver '$(RANGE)'
+
+# The source archive, and the wheel built from it.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --quiet
 
 # The pins of pip's report on what it would install. The local part of a version (+cpu) and the accelerator libraries
 # belong to one machine's build of torch and stay out: pip adds them where torch asks.
@@ -78,7 +96,7 @@ define PINS
 import json, re, sys
 names = [package["metadata"] for package in json.load(open(sys.argv[1]))["install"]]
 pins = [f'{name["name"]}=={name["version"].partition("+")[0]}' for name in names if name["name"] != "tngd-bench"]
-print("# Made by `make lock`: every package of the product and its extras (kubernetes apart), for Python $(VERSION).")
+print("# Made by `make lock`: every package of the product and its extras (kubernetes and peers apart), for Python $(VERSION).")
 print(*sorted((pin for pin in pins if not re.match("nvidia-|cuda-|triton==", pin)), key=str.lower), sep="\n")
 endef
 export PINS
@@ -90,7 +108,7 @@ lock: $(if $(VERSION),,python)
 	'$(PYTHON)' -m venv build/lock
 	build/lock/bin/python $(PIP) install --quiet --upgrade pip
 	build/lock/bin/python $(PIP) install --quiet --dry-run --ignore-installed --report build/lock/report.json \
-	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,tex,dev]'
+	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,tex,docs,dev]'
 	build/lock/bin/python -c "$$PINS" build/lock/report.json >build/lock/pins
 	mv build/lock/pins $(LOCK)
 	rm -rf build/lock

@@ -169,7 +169,7 @@ def asv(settings, tmp_path):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs every benchmark once")
 @pytest.mark.timeout(1200)
 def test_asv_runs_every_benchmark(asv):
     done = asv(ROOT, "run", "--quick", "--dry-run", "--show-stderr", "-E", f"existing:{sys.executable}")
@@ -183,7 +183,7 @@ def test_asv_runs_every_benchmark(asv):
                 )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="makes environments and measures two commits")
 @pytest.mark.timeout(2400)
 def test_asv_finds_and_names_a_slower_commit(asv, tmp_path):
     """Two commits, environments built by our recipe; then the pages, served."""
@@ -206,8 +206,8 @@ def test_asv_finds_and_names_a_slower_commit(asv, tmp_path):
     git("init", "-q", "-b", "main")
     git("add", ".")
     git("commit", "-q", "-m", "as it is")
-    with (toy / "tngd_bench" / "optimizers" / "ngd.py").open("a") as file:
-        file.write(SLOWED)
+    slowed = toy / "tngd_bench" / "optimizers" / "ngd" / "optimizer.py"
+    slowed.write_text(slowed.read_text() + SLOWED)
     git("commit", "-q", "-a", "-m", "slower")
     chosen = "steps.Step.track_step_over_sgd"
     done = asv(toy, "continuous", "HEAD~1", "HEAD", "--bench", chosen, timeout=2000)

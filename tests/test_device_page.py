@@ -27,14 +27,16 @@ PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="ut
 N, M, T = 20_000, 640, 50.0
 PRICED = Device.ideal().override(cell_write_time_s=1.0, dac_rate_hz=1.0, adc_rate_hz=1.0)
 LIMITED = PRICED.override(conductance_max_siemens=1.0)
-ITEMS = set(LIMITED.latency(N, M, T, samples=2, ensemble=2).items)
+POWERS = dict.fromkeys(("amplifier_power_watt", "hold_power_watt", "standby_power_watt"), 1.0)
+STATED = PRICED.override(**POWERS, partial_sums_per_tau=1.0, calibration_time_s=1.0)
+ITEMS = set(LIMITED.latency(N, M, T, samples=2, ensemble=2).items) | set(STATED.latency(N, M, T).items)
 
 
 def test_every_name_exists() -> None:
     known = (
         {field.name for field in dataclasses.fields(Device)} | ITEMS | set(inspect.signature(TNGD).parameters)
     )
-    known |= registry.get("tkfac").settings.keys()
+    known |= registry.get("tkfac").settings.keys() | registry.get("ngd-cg-device").settings.keys()
     known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
     known.add("stability_margin")  # an attribute of an instance of `TNGD`
     known |= {"ProgrammedDevice", UnstableDeviceError.__name__}

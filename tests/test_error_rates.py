@@ -31,7 +31,7 @@ def test_a_statement_keeps_its_rate_in_a_few_draws(place):
     assert measure(STATEMENTS[place], draws(STATEMENTS[place])).kept
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws each statement many times")
 @pytest.mark.parametrize(
     "place", range(len(STATEMENTS)), ids=lambda place: f"{place} {STATEMENTS[place].name}"
 )

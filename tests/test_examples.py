@@ -105,7 +105,7 @@ def run(folder, *words):
     return done.stdout
 
 
-@pytest.mark.slow  # several dozen processes and a page
+@pytest.mark.slow(reason="several dozen processes and a page")
 def test_all_of_them_go_from_their_files_to_a_report(tmp_path):
     pytest.importorskip("transformers")
     pytest.importorskip("pytorch_optimizer")
@@ -134,13 +134,13 @@ def test_all_of_them_go_from_their_files_to_a_report(tmp_path):
     assert len(finals) == 19
 
 
-@pytest.mark.slow  # each check in a process of its own
+@pytest.mark.slow(reason="each check in a process of its own")
 @pytest.mark.parametrize("name", ["spring", *PROBLEMS])
 def test_every_file_conforms(name, tmp_path):
     assert " 0 failed" in run(tmp_path, "test", str(FOLDER / f"{name}.py"))
 
 
-@pytest.mark.slow  # draws a page
+@pytest.mark.slow(reason="draws a page")
 def test_a_problem_of_a_file_goes_to_a_record_with_an_optimizer_of_another_file(tmp_path):
     for name in ("heat.py", "spring.py"):
         (tmp_path / name).write_text((FOLDER / name).read_text("utf-8"), "utf-8")

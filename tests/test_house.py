@@ -3,6 +3,7 @@
 import ast
 import importlib
 import itertools
+import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -172,3 +173,14 @@ def test_floors_are_in_the_order_of_the_architecture_page():
     assert all(lower > upper for lower, upper in itertools.pairwise(places)), (
         "the page lists them from the top down"
     )
+
+
+def test_every_slow_test_says_why():
+    """A reason or a comment behind the mark."""
+    texts = [path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
+    marked = [found for text in texts for found in re.findall(r"pytest\.mark\.slow.*", text)]
+    bare = [
+        found for text in texts for found in re.findall(r"pytest\.mark\.slow(?!\(\s*reason=|  # ).*", text)
+    ]
+    assert len(marked) > 50
+    assert bare == []

@@ -36,7 +36,7 @@ ASKED = [
         line
         for name, extra in PROJECT["project"]["optional-dependencies"].items()
         for line in extra
-        if name != "kubernetes"  # for clusters only, and not in the lock
+        if name not in ("kubernetes", "peers")  # for clusters and for one script, and not in the lock
     ),
     *PROJECT["build-system"]["requires"],
 ]
@@ -109,6 +109,39 @@ def test_make_says_what_is_needed_where_no_supported_interpreter_is(tmp_path, wo
     done = interpreter_chosen(tmp_path, {"python3": "3.9"}, *words)
     assert done.returncode != 0
     assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("with_uv", [True, False])
+def test_make_installs_by_uv_where_it_is_and_by_pip_elsewhere(tmp_path, with_uv):
+    """The same pins from the same places, whichever installs them."""
+    for name in ("Makefile", "pyproject.toml", f"requirements-{HERE}.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "bin").mkdir()
+    for tool in ("sh", "make", "python3"):
+        (tmp_path / "bin" / tool).symlink_to(sys.executable if tool == "python3" else shutil.which(tool))
+    if with_uv:
+        (tmp_path / "bin" / "uv").write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / "uv").chmod(0o755)
+    told = {
+        "PATH": str(tmp_path / "bin"),
+        "PIP_FIND_LINKS": "/wheels",
+        "PIP_EXTRA_INDEX_URL": "https://a.example",
+    }
+    done = subprocess.run(
+        ["make", "-n", "setup"], cwd=tmp_path, env=told, capture_output=True, text=True, check=True
+    )
+    installs = [line for line in done.stdout.splitlines() if " install " in line]
+    assert [line.split()[-2:] for line in installs] == [
+        ["--requirement", f"requirements-{HERE}.lock"],
+        ["--editable", "."],
+    ]
+    for line in installs:
+        assert ("uv' pip install" in line) == with_uv
+        assert ("-m pip" in line) != with_uv
+        # pip reads its own settings; uv is told them
+        assert ("--find-links /wheels --extra-index-url https://a.example" in line) == with_uv
+    assert ("uv' venv" in done.stdout) == with_uv
 
 
 @pytest.mark.parametrize("name", sorted(PINS))

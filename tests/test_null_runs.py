@@ -37,7 +37,7 @@ def test_an_agreement_is_judged_by_what_chance_leaves_of_95_percent():
     assert Agreement("leads", 19, 20).words.startswith("leads: 19 of 20 kept, 95.0% [75.")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="measures two studies")
 def test_what_one_real_run_confirms_another_real_run_has(tmp_path):
     study = load_study("null-runs", ["cost.null.batch_size=[8, 64]", "cost.null.repetitions=3"])
     runs = [recorded(study, tmp_path / name) for name in ("one", "two")]

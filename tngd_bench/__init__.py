@@ -7,7 +7,7 @@ out. Nothing heavy is imported here, so that `import tngd_bench` and `tngd-bench
 from tngd_bench.moved import install
 from tngd_bench.start import guard_command_line
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 guard_command_line()
 install()

@@ -19,6 +19,7 @@ class Layer(NamedTuple):
 
     A layer that is not `trained` has no columns in B; passes go through it all the same. One `of_values` is a product
     of two values of the model, as in attention: it is not trained, and a backward pass takes the gradients of both.
+    One without inputs (`d_in` = 0) stands for `d_out` scales and shifts, as of a normalisation.
     """
 
     d_in: int
@@ -42,6 +43,11 @@ class Layer(NamedTuple):
     def parameters(self) -> int:
         """Parameters that are trained."""
         return self.columns * self.d_out if self.trained else 0
+
+    @property
+    def factored(self) -> bool:
+        """Whether it has Kronecker factors, as a trained matrix has."""
+        return self.trained and self.d_in > 0
 
     @property
     def values(self) -> int:

@@ -24,7 +24,10 @@ def test_every_item_that_a_bill_can_have_has_a_name_in_words(bill):
     work = Workload.of(10, 4, 5.0, samples=3, ensemble=2)
     unscaled = dataclasses.replace(work, scale=None)
     narrow = bill(Device(conductance_max_siemens=1e-4), unscaled)
-    assert set(bill(Device(), work).items) | set(narrow.items) == set(ITEM_NAMES)
+    powers = dict.fromkeys(("amplifier_power_watt", "hold_power_watt", "standby_power_watt"), 1.0)
+    whole = Device(partial_sums_per_tau=1.0, calibration_time_s=1.0, **powers)
+    carried = bill(whole, Workload.of(10, 4, 5.0))
+    assert set(bill(Device(), work).items) | set(narrow.items) | set(carried.items) == set(ITEM_NAMES)
     assert "_" not in items(ITEM_NAMES)
 
 

@@ -43,7 +43,7 @@ def test_our_optimizers_pass(name):
             checked("optimizer", check, name)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="counts operations and measures memory of every optimizer")
 @pytest.mark.parametrize("name", OWN_OPTIMIZERS)
 @pytest.mark.parametrize("check", SLOW_CHECKS)
 def test_our_optimizers_state_honest_costs(name, check):
@@ -187,7 +187,7 @@ def test_a_flaw_fails_its_check(tmp_path, check, body, said):
     assert said in found
 
 
-@pytest.mark.slow  # counts operations and measures memory
+@pytest.mark.slow(reason="counts operations and measures memory")
 def test_a_plain_one_passes_everything(tmp_path):
     plugin(tmp_path)
     for check in CHECKS["optimizer"]:
@@ -201,7 +201,7 @@ def test_a_cost_that_lies_about_operations_fails(tmp_path, flops, said):
     assert (status, said in found) == ("failed", True)
 
 
-@pytest.mark.slow  # measures memory
+@pytest.mark.slow(reason="measures memory")
 def test_memory_that_is_not_stated_fails(tmp_path):
     plugin(
         tmp_path,

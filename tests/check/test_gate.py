@@ -122,7 +122,7 @@ def test_revisions_are_timed_in_turn(tmp_path):
     assert 0.5 < time.head < 2.0  # a step of SGD over a step of SGD
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="checks of changed copies of the package: minutes")
 @pytest.mark.timeout(1200)
 def test_the_gate_is_right_about_known_differences():
     # the whole of it, 400 checks, is `python -m benchmarks.check_power`

@@ -275,7 +275,7 @@ def test_processes_that_differ_are_no_slowdown_where_the_process_is_the_unit():
     assert sum(_flagged(seed, slower=1.3) for seed in range(20)) >= 5
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="4,000 simulated comparisons")
 def test_processes_that_differ_are_flagged_at_the_rate_that_the_gate_states():
     number, bar = 4_000, 0.01
     false = sum(_flagged(seed) for seed in range(number))

@@ -49,7 +49,7 @@ def test_a_tree_that_does_not_start_is_told_with_its_last_words(tmp_path):
         probe.greet()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="times steps of two trees in turn")
 def test_what_one_tree_cannot_time_is_timed_in_none(tmp_path):
     first, second = time_in_turn((present_tree(),) * 2, ["step time/sgd", "step time/nobody"], samples=2)
     for side in (first, second):
@@ -102,7 +102,7 @@ def test_a_repository_of_another_user_is_refused_in_one_sentence_that_says_what_
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="copies the repository and starts a gate")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_check_ended_while_it_measures_leaves_nothing_behind(tmp_path, ending):
     repository = copied(tmp_path / "r")

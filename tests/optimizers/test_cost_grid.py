@@ -64,7 +64,8 @@ def _places(names: tuple[str, ...]) -> Iterator[Any]:
             corners if problem == "digits-mlp" else CORNERS[1:] if problem == "mnist-cnn" else ()
         )
         yield pytest.param(
-            *(problem, name, parameters, batch, outputs), marks=() if quick else pytest.mark.slow
+            *(problem, name, parameters, batch, outputs),
+            marks=() if quick else pytest.mark.slow(reason="hundreds of steps"),
         )
 
 
@@ -218,7 +219,9 @@ SEQUENCES = [(3_000, 16, 50), (30_000, 16, 10), (30_000, 64, 50), (30_000, 4, 30
     [
         pytest.param(
             *(name, *place),
-            marks=() if place == SEQUENCES[0] and name in ("sgd", "ngd-cg", "tngd") else pytest.mark.slow,
+            marks=()
+            if place == SEQUENCES[0] and name in ("sgd", "ngd-cg", "tngd")
+            else pytest.mark.slow(reason="steps on sequences"),
         )
         for name, place in itertools.product((*DIGITAL, "tngd"), SEQUENCES)
     ],
@@ -252,7 +255,16 @@ BY_LAYERS = {"analog_time": 5.0, "scope": "layer"}
     ("rank", "outputs", "names"),
     [
         (1, 64, ("sgd", "kfac", "ngd-gram", "ngd-layer")),
-        *(pytest.param(r, d, (*DIGITAL, "tngd"), marks=pytest.mark.slow) for r in (1, 4) for d in (64, 128)),
+        *(
+            pytest.param(
+                r,
+                d,
+                (*DIGITAL, "tngd"),
+                marks=pytest.mark.slow(reason="steps of many optimizers on an encoder"),
+            )
+            for r in (1, 4)
+            for d in (64, 128)
+        ),
     ],
 )
 def test_a_step_on_adapters_takes_what_is_predicted(
@@ -270,7 +282,7 @@ def test_a_step_on_adapters_takes_what_is_predicted(
         assert 0.98 < ratio < 1.1, name
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="simulates a device for each layer of an encoder")
 @pytest.mark.parametrize("outputs", [64, 128])
 @pytest.mark.parametrize("rank", [1, 4])
 def test_a_device_for_each_adapter_takes_the_operations_of_all(
@@ -305,7 +317,14 @@ FROZEN = (("digits-mlp", 3_000, 16, 10), ("mnist-cnn", 30_000, 64, 10), ("mnist-
 @pytest.mark.parametrize(
     ("problem", "parameters", "batch", "outputs", "frozen", "name"),
     [
-        pytest.param(*place, frozen, name, marks=() if place in FROZEN[:2] and quick else pytest.mark.slow)
+        pytest.param(
+            *place,
+            frozen,
+            name,
+            marks=()
+            if place in FROZEN[:2] and quick
+            else pytest.mark.slow(reason="every optimizer with other layers frozen"),
+        )
         for place in FROZEN
         for frozen in ((0,), (1,), (2,), (0, 1), (0, 2))
         for name in (*DIGITAL, "host")
@@ -424,7 +443,13 @@ def test_a_device_for_each_layer_takes_the_operations_of_all(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "batch"), [(3_000, 16), pytest.param(20_000, 64, marks=pytest.mark.slow)]
+    ("parameters", "batch"),
+    [
+        (3_000, 16),
+        pytest.param(
+            20_000, 64, marks=pytest.mark.slow(reason="simulates programmed arrays of a larger model")
+        ),
+    ],
 )
 def test_a_device_with_programmed_arrays_is_predicted_with_what_it_programs(
     parameters: int, batch: int

@@ -26,6 +26,7 @@ NAMES = (
     "tngd",
     "tngd-adam",
     "tkfac",
+    "ngd-cg-device",
 )
 
 

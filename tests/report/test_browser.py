@@ -69,10 +69,54 @@ def test_the_content_security_policy_blocks_what_somebody_adds(visit):
     assert len(visit.complaints) == 2
 
 
-def test_the_first_screen_holds_the_five_answers(visit):
-    boxes = [item.bounding_box() for item in visit.page.locator(".findings li").all()]
-    assert len(boxes) == 5
-    assert all(box["y"] + box["height"] <= 900 for box in boxes)
+def test_the_first_screen_holds_the_answer_and_a_whole_picture(browser, built):
+    opened = Visit(browser, built.html, viewport={"width": 1280, "height": 800})
+    for place in (".bottom-line", ".facts >> nth=0", "#step svg"):
+        box = opened.page.locator(place).bounding_box()
+        assert box["y"] + box["height"] <= 800
+    assert "a processor that does not exist" in opened.page.locator(".facts").first.inner_text()
+    assert len(opened.page.locator(".answer").inner_text().split()) <= 160
+    opened.context.close()
+
+
+def test_a_phone_has_the_answer_a_picture_and_the_contents_within_two_screens(browser, built):
+    opened = Visit(browser, built.html, viewport={"width": 390, "height": 844})
+    box = opened.page.locator("#step svg").bounding_box()
+    assert box["y"] + box["height"] <= 2 * 844
+    contents = opened.page.get_by_role("navigation", name="Contents")
+    opened.page.mouse.wheel(0, 3000)
+    opened.page.wait_for_function("window.scrollY > 1000")
+    assert contents.bounding_box()["y"] == 0
+    opened.context.close()
+
+
+def test_a_link_into_the_appendix_opens_it_and_shows_the_figure(visit):
+    folded = visit.page.locator("#scaling")
+    hidden = visit.page.locator("#scaling figure").last
+    assert not folded.evaluate("node => node.open")
+    visit.page.evaluate(f"location.hash = '#{hidden.get_attribute('id')}'")
+    hidden.wait_for(state="visible")
+    assert folded.evaluate("node => node.open")
+
+
+def test_the_appendix_shows_the_figure_that_is_chosen(visit):
+    noise = visit.page.locator("#noise")
+    noise.locator("summary").first.click()
+    figures, chooser = noise.locator(".charts figure"), noise.get_by_label("Figure")
+    number = figures.count()
+    assert number > 2
+    assert noise.locator(".charts figure:visible").count() == 1
+    chooser.select_option(index=1)
+    assert figures.nth(1).is_visible()
+    assert not figures.nth(0).is_visible()
+    chooser.select_option(index=number)
+    assert noise.locator(".charts figure:visible").count() == number
+
+
+def test_print_has_no_buttons_and_keeps_figures_as_vectors(visit):
+    visit.page.emulate_media(media="print")
+    assert visit.page.locator("button:not(.sort):visible, select:visible, input:visible").count() == 0
+    assert visit.page.locator("#step svg").is_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -83,6 +127,7 @@ def test_nothing_is_wider_than_the_screen(browser, built, width):
 
 
 def test_a_column_sorts_by_its_numbers_in_both_directions_and_says_so(visit):
+    visit.page.locator("#numbers summary").first.click()
     table = visit.page.locator("#cost-per-iteration table")
     head = table.locator("thead th", has_text="digital time")
     column = head.evaluate("node => node.cellIndex")
@@ -102,6 +147,7 @@ def test_a_column_sorts_by_its_numbers_in_both_directions_and_says_so(visit):
 
 
 def test_the_filter_keeps_rows_that_hold_every_word(visit):
+    visit.page.locator("#numbers summary").first.click()
     block = visit.page.locator("#cost-per-iteration")
     block.get_by_role("searchbox").fill("gram 1,000,000")
     rows = block.locator("tbody tr:visible")
@@ -144,7 +190,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def test_a_figure_comes_in_three_formats_and_its_data_are_those_drawn(browser, served, built):
     page = browser.new_page(accept_downloads=True)
     page.goto(served)
-    figure = page.locator("figure").first
+    figure = page.locator("#map-exact-batch")
     for kind, opening in (("SVG", b"<?xml"), ("PNG", b"\x89PNG"), ("PDF", b"%PDF"), ("CSV", b"para")):
         with page.expect_download() as waiting:
             figure.get_by_role("link", name=kind, exact=False).first.click()
@@ -181,6 +227,36 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     assert share(slow) < share(start) <= share(fast)
     panel.get_by_role("button").click()
     assert summary.inner_text() == start
+
+
+def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(visit):
+    """Its sentence against the formula, from the page's own data, on every processor."""
+    panel = visit.page.locator("#explorer")
+    known = visit.page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
+    start, words = known["start"], known["words"]
+    place = start["batch"] * len(known["sizes"]) + start["size"]
+    rests = known["ensemble"] * start["time"] * 10 ** start["tau"]
+    seen = set()
+    for processor, target in (("", "0.05"), ("", "1000"), ("h100", "0.001"), ("h100", "1")):
+        panel.get_by_label("Host and rivals on").select_option(processor)
+        panel.get_by_label("Target").fill(target)
+        said = panel.locator(".required").inner_text()
+        used = known["rated"].get(processor, known)
+        digital = [used["digital"][label][place] for label in known["exact"] if used["digital"][label][place]]
+        allowed = min(digital) / float(target)
+        for upload, name in (("full", "whole arrays"), ("factored", "factors")):
+            left = allowed - used["host"][upload][place] - known["fixed"][upload][place] - rests
+            clause = said.split(f"Sending {name}: ")[1].split(". ")[0]
+            seen.add(left > 0)
+            if left <= 0:
+                assert "no link is enough" in clause
+                continue
+            value, unit = clause.split("a link of ")[1].split()[:2]
+            rate = float(value) * {"Gb/s": 1e9, "Tb/s": 1e12}[unit.rstrip(".,")]
+            assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
+        assert ("Energy: host ≥ " in said) == bool(processor)
+    assert seen == {True, False}
+    panel.get_by_role("button").click()
 
 
 def test_the_skip_link_is_first_and_leads_to_the_results(visit):

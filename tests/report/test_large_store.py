@@ -10,7 +10,7 @@ import pytest
 from tngd_bench.report import build_report
 from tngd_bench.studies.store.records import Records
 
-TRIALS, PAGE_BYTES = 10_000, 8 * 2**20
+TRIALS, PAGE_BYTES = 10_000, 6_000_000
 
 
 def grown(records: Records) -> Records:
@@ -39,7 +39,7 @@ def grown(records: Records) -> Records:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="reads and draws ten thousand trials")
 def test_ten_thousand_trials_make_a_page_that_opens(records, tmp_path):
     large = grown(records)
     assert len(large.trials) >= TRIALS

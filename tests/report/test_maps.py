@@ -17,19 +17,23 @@ from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
+from tngd_bench.optimizers.roofline import Model, predict
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map import (
     break_even_charts,
+    energy_chart,
     map_charts,
     map_drawing,
     map_section,
     map_view,
     what_if_section,
 )
+from tngd_bench.report.map.parts_table import parts_table
 from tngd_bench.spu.billing import PRICED_BY
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import ITEM_NAMES
+from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.file.devices import SET_HERE
 
 NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
@@ -59,7 +63,8 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_view.device_uses(use, NO_TRIALS)]
     assert charts["map-presets"].caption.endswith(
-        "Not stated: board (writing the cells); pcm (writing the cells, D/A conversion, slower relaxation); "
+        "Not stated: board (writing the cells, slower relaxation); "
+        "pcm (writing the cells, D/A conversion, slower relaxation); "
         "rram (D/A conversion, slower relaxation); "
         "sram-mdac (writing the cells, D/A conversion)."
     )
@@ -129,7 +134,7 @@ def test_alternative_text_states_the_finding(charts, results):
     assert all(len(chart.alt) > 60 for chart in charts.values())
     assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
-    assert any("did not see the size" in point and "NGD (Gram) " in point for point in results.map.points)
+    assert any("left out of the fit" in point and "NGD (Gram) " in point for point in results.map.points)
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
 
 
@@ -228,7 +233,7 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
         assert row.seconds == there["modelled_median"].min()
         assert there.set_index("optimizer").loc[row.optimizer, "modelled_median"] == row.seconds
     known = optimizer_infos(records.trials)
-    (said,) = [point for point in results.map.points if point.startswith("Fastest optimizer")]
+    (said,) = [point for point in results.map.points if point.startswith("The fastest optimizer")]
     assert said == break_even_charts.place_words(lowest, known)
     assert f"{known[lowest['optimizer'][0]].title} in " in said
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
@@ -263,10 +268,10 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     said = break_even_charts.place_words(
         lowest, {label: optimizer_info(label, label) for label in ("adam", "sgd")}
     )
-    untold = "not told from SGD, 3.00 s, by these seeds"
-    assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it, at a cost not known).")
+    untold = "these seeds do not distinguish it from SGD, 3.00 s"
+    assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it at an unknown cost).")
     told = break_even_charts.place_words(lowest.assign(told=True), {"adam": optimizer_info("adam", "adam")})
-    assert told.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
+    assert told.endswith("80 %: Adam in 2.00 s (1 more reached it at an unknown cost).")
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
@@ -305,7 +310,7 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
     (row,) = map_view.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
     said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
-    assert ("not told from b, 1.20 s, by these seeds" in said) is not told
+    assert ("these seeds do not distinguish it from b, 1.20 s" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
     beside = map_view.lowest_times(trials, times, pd.concat([hits, unknown]))
     assert beside["told"].tolist() == [told]  # no rival, as it cannot be ranked
@@ -338,6 +343,60 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
         np.testing.assert_allclose(
             data["digital"][label], found.seconds[found.labels.index(label)].ravel(), rtol=1e-3
         )
+    assert set(data["rated"]) == set(Processor.names())
+    place = 5 * len(area.sizes) + 7
+    n, b, d_z = area.sizes[7], area.values[5], area.fixed
+    model = Model(n, area.layers[5][7], "")
+    assert data["cells"][place] == pytest.approx(use.device.cells(n, b * d_z), rel=1e-3)
+    for name, rated in data["rated"].items():
+        processor = Processor.named(name)
+        for upload, seconds in rated["host"].items():
+            device = use.device.override(upload=upload)
+            alone = predict(device, model=model, batch_size=b, outputs=d_z, processor=processor)
+            assert seconds[place] == pytest.approx(alone.host_seconds, rel=1e-3)
+            times = {each.name: each.seconds for each in alone.alternatives}
+            assert rated["digital"]["kfac"][place] == pytest.approx(times["kfac"], rel=1e-3)
+
+
+def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations, records):
+    """Bars against predictions of the same size; what has no price has no joules, rather than none."""
+    summary = iteration_cost.summarise(records.costs, records.trials)
+    view = SimpleNamespace(
+        calibrations=calibrations,
+        infos=calibrations.infos,
+        devices=map_view.device_uses(calibrations.use, NO_TRIALS),
+        use=calibrations.use,
+        results=SimpleNamespace(environment={}, cost_summary=summary),
+    )
+    with charting.style():
+        chart = energy_chart.energy_chart(view)
+        view.results.environment["host_watts"] = 65.0
+        measured = energy_chart.energy_chart(view).data.set_index("name")
+    main, data = calibrations.main, chart.data.set_index("name")
+    layers = calibrations.counts.layers(main["parameters"], main["outputs"])
+    for title, used in view.devices:
+        p = predict(
+            used.device,
+            model=Model(main["parameters"], layers, ""),
+            batch_size=main["batch_size"],
+            outputs=main["outputs"],
+            processor=Processor.named("h100"),
+            analog=used.analog,
+        )
+        row = data.loc[title]
+        assert row["host_j"] == pytest.approx(p.host_joules)
+        assert row["host_j"] == pytest.approx(700.0 * p.host_seconds)
+        own = row["device_at_least_j"]
+        assert own is None if p.joules.at_least is None else own == pytest.approx(p.joules.at_least)
+        assert bool(row["unpriced"]) == bool(p.joules.not_stated)
+        (kfac,) = [each for each in p.alternatives if each.name == "kfac"]
+        assert data.loc[calibrations.infos["kfac"].title, "rival_j"] == pytest.approx(kfac.joules)
+    assert "700 W (NVIDIA datasheet, grade S)" in chart.caption
+    here = summary[(summary[list(main)] == pd.Series(main)).all(axis=1)].set_index("optimizer")
+    for label, column in (("kfac", "rival_j"), ("tngd", "host_j")):
+        name = f"{calibrations.infos[label].title}, measured at 65 W"
+        assert name not in data.index
+        assert measured.loc[name, column] == pytest.approx(65.0 * here.loc[label, "digital_median_s"])
 
 
 def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):
@@ -356,6 +415,20 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
     assert (own["at_least"] - base["at_least"]).to_numpy() == pytest.approx(more.to_numpy())
 
 
+def test_each_device_is_counted_at_the_largest_size_that_was_timed(calibrations):
+    """By hand for a paired crossbar that serves both directions, and the paper's three arrays."""
+    table = parts_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
+    for row in table.data.itertuples():
+        n, m = row.parameters, row.rows
+        assert n == calibrations.by_label[calibrations.device_label].points["parameters"].max()
+        if row.device.startswith("rram"):
+            assert (row.cells, row.worn_out_after) == (2 * m * n, 1e6)
+        if row.device.startswith("paper"):
+            assert (row.cells, row.amplifiers) == (m * (m + 2 * n), 2 * m + n)
+            assert np.isnan(row.worn_out_after)
+    assert {"not stated"} == {row[-2] for row in table.rows}
+
+
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
     table = what_if_section.energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
@@ -372,7 +445,9 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
 
 def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibrations):
     priced = dict.fromkeys(set(PRICED_BY.values()), 1e-12)
-    device = Device.preset("paper").override(name="priced", **priced)
+    stages = {"hold_time_s": 1.0, "partial_sums_per_tau": 1.0, "partial_sum_time_s": 0.0}
+    stages |= {"calibration_time_s": 0.0}
+    device = Device.preset("paper").override(name="priced", **priced, **stages)
     uses = [("priced", dataclasses.replace(calibrations.use, device=device))]
     stated = {field: {"value": 1e-12, "grade": "U", "source": "a datasheet"} for field in priced}
     for without in (*priced, None):

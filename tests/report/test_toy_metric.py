@@ -80,7 +80,7 @@ def test_tables_charts_and_targets_have_it(toy_records):
         chart for chart in convergence.charts if "left-out-iterations" in chart.name.replace("_", "-")
     ]
     assert shown.alt.index("TNGD") < shown.alt.index("SGD")  # the lowest first
-    assert "training loss and test share left out are" in device_sentence(results)
+    assert "by final training loss and test share left out." in device_sentence(results)
 
 
 def test_a_metric_of_the_suite_cannot_be_described_anew():
@@ -132,7 +132,7 @@ targets = [{ metric = "test_top_two", value = 0.5 }]
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a study and draws its page")
 def test_a_study_of_an_outside_problem_has_it_from_the_run_to_the_page(tmp_path):
     (tmp_path / "toy_plugin.py").write_text(PLUGIN)
     (tmp_path / "toy.toml").write_text(STUDY)

@@ -149,3 +149,30 @@ def test_an_ensemble_writes_a_carried_state_through_the_da_converters(ggn: GGN) 
     assert torch.allclose(solver.relax(ggn, None, 0.1, state).readout, quantize(state, 4), rtol=1e-14)
     alone = Thermodynamic(analog_time=0.0, start="previous", device=device)
     assert torch.equal(alone.relax(ggn, None, 0.1, state).readout, state)
+
+
+def test_a_carried_state_leaks_while_it_is_held(ggn: GGN) -> None:
+    """Closed form: x(0) = e^(−hold/τ_h) x; nothing else changes, and a fresh start has nothing to lose."""
+    state = torch.randn(ggn.size, dtype=torch.float64, generator=seeded())
+    leaking = IDEAL.override(leak_time_constant_s=0.2, hold_time_s=0.1)
+
+    def readout(device: Device, x: Tensor, **settings: object) -> Tensor:
+        solver = Thermodynamic(analog_time=3.0, device=device, **settings)  # type: ignore[arg-type]
+        return solver.relax(ggn, None, 0.05, x).readout
+
+    left = math.exp(-0.5) * state
+    assert torch.allclose(readout(leaking, state), readout(IDEAL, left), rtol=1e-12)
+    assert not torch.allclose(readout(leaking, state), readout(IDEAL, state))
+    assert torch.equal(readout(leaking, state, start="zero"), readout(IDEAL, state, start="zero"))
+    # an ensemble writes the mean of its readouts, which is digital
+    assert torch.equal(readout(leaking, state, ensemble=2), readout(IDEAL, state, ensemble=2))
+
+
+def test_a_device_that_forgets_at_once_starts_from_zero(ggn: GGN) -> None:
+    state = torch.ones(ggn.size, dtype=torch.float64)
+    device = IDEAL.override(leak_time_constant_s=1e-9, hold_time_s=1.0)
+    solver, zero = (
+        Thermodynamic(analog_time=3.0, device=device, start=start) for start in ("previous", "zero")
+    )
+    found, fresh = (each.relax(ggn, None, 0.05, state).readout for each in (solver, zero))
+    assert torch.allclose(found, fresh, rtol=1e-12)

@@ -70,6 +70,38 @@ def test_a_price_of_nothing_is_not_a_missing_price() -> None:
     assert unpriced.at_least == free.at_least
 
 
+def test_each_refinement_is_billed_a_right_hand_side_a_relaxation_and_a_readout() -> None:
+    """By hand: N = 1,000 at 16 bits and 50 Gb/s are 0.32 µs a vector; 5 τ = 5 µs; a conversion takes 1 µs."""
+    device = PAPER.override(
+        dac_rate_hz=1e6, adc_rate_hz=1e6, dac_energy_j=1e-12, adc_energy_j=2e-12, link_energy_j_per_bit=1e-12
+    )
+    options: dict[str, Any] = {"samples": 2, "spacing": 3.0}
+    plain = device.latency(1_000, 10, 5.0, start="zero", **options).items
+    refined = device.latency(1_000, 10, 5.0, start="zero", refinements=3, **options).items
+    of_rounds = {
+        "write_gradient": 4 * 0.32e-6,
+        "write_convert": 4e-6,
+        "relax": 4 * 5e-6,
+        "relax_average": 4 * 3e-6,
+        "read_convert": 8e-6,
+        "read": 4 * 0.32e-6,
+    }
+    for name, seconds in of_rounds.items():
+        assert refined[name] == pytest.approx(seconds, rel=1e-12), name
+    assert {name: refined[name] for name in refined.keys() - of_rounds} == {
+        name: plain[name] for name in plain.keys() - of_rounds
+    }
+    joules = device.energy(1_000, 10, 5.0, start="zero", refinements=3, **options).items
+    assert joules["write_gradient"] == joules["read"] == pytest.approx(4 * 16e-9, rel=1e-12)
+    assert joules["write_convert"] == pytest.approx(4e-9, rel=1e-12)
+    assert joules["read_convert"] == pytest.approx(16e-9, rel=1e-12)
+    carried = device.latency(1_000, 10, 5.0, refinements=3, **options).items
+    assert carried["write_state"] == pytest.approx(0.32e-6, rel=1e-12)
+    assert carried["write_convert"] == pytest.approx(5e-6, rel=1e-12)
+    words = link_bits(device, Workload.of(1_000, 10, 5.0, refinements=3, start="zero")) / 16
+    assert words == 20_100 + 8 * 1_000
+
+
 def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
     """By hand: with 0.01 ms of cell writing 0.5 ms are left of 0.56 ms for the link, 0.51 ms if it is not stated."""
     work = Workload(N, M)
@@ -91,7 +123,7 @@ def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
         ("ideal", ()),
         ("paper", ()),
         ("unlimited-link", ()),
-        ("board", ("write_cells",)),
+        ("board", ("write_cells", "relax_slowdown")),
         ("sram-mdac", ("write_cells", "write_convert")),
         ("rram", ("write_convert", "relax_slowdown")),
         ("pcm", ("write_cells", "write_convert", "relax_slowdown")),
@@ -285,7 +317,8 @@ def test_energy_has_a_figure_where_a_price_is_known_and_none_where_not() -> None
 
 def test_each_item_of_the_energy_follows_the_price_that_it_is_said_to():
     work = Workload.of(100, 8, 5.0, ensemble=2, samples=2, spacing=1.0)
-    device = Device.preset("paper").override(**dict.fromkeys(PRICED_BY.values(), 1e-9))
+    prices = dict.fromkeys(PRICED_BY.values(), 1e-9)
+    device = Device.preset("paper").override(**prices, calibration_time_s=0.0)
     before = energy(device, work).items
     for field in set(PRICED_BY.values()):
         after = energy(device.override(**{field: 2e-9}), work).items

@@ -35,13 +35,21 @@ MILD_AND_HARSH: dict[str, tuple[object, object]] = {
     "adc_noise_volts": (1e-4, 1e-2),
     "amplifier_gain": (1e6, 1e3),
     "amplifier_bandwidth_hz": (1e9, 1e6),
+    "adc_range_volts": (1e-2, 1e-4),
+    "wire_ohm": (0.01, 0.1),
+    "amplifier_noise_v_per_rthz": (1e-9, 1e-7),
 }
-"""Of the imperfections that act alone; a conductance range and row-sum noise act on noise."""
+"""Of the imperfections that act alone; others act on noise, a leak on a state that is carried over."""
+NEEDED: dict[str, dict[str, object]] = {
+    "wire_ohm": {"cells_per_value": 2},
+    "conductance_min_siemens": {"conductance_max_siemens": 4.0},
+}
 OTHER: dict[str, object] = {
     "upload": "factored",
     "write_parallel": "cell",
     "shared_array": True,
     "hessian_array": False,
+    "lagging_stages": "all",
     "instance": 7,
     "word_bits": 3,
 }
@@ -69,10 +77,12 @@ def test_every_field_is_described(owner: type) -> None:
 def test_a_field_changes_the_solution_where_it_is_an_imperfection_and_the_more_the_harsher_it_is(
     ggn: GGN, name: str
 ) -> None:
-    ideal = readout(ggn, IDEAL)
+    fields = NEEDED.get(name, {})
+    ideal = readout(ggn, IDEAL.override(**fields))
     if name in MILD_AND_HARSH:
         errors = [
-            float((readout(ggn, IDEAL.override(**{name: v})) - ideal).norm()) for v in MILD_AND_HARSH[name]
+            float((readout(ggn, IDEAL.override(**{name: v}, **fields)) - ideal).norm())
+            for v in MILD_AND_HARSH[name]
         ]
         assert DEVICE_FIELDS[name].imperfection
         assert errors[0] < errors[1]
@@ -80,12 +90,14 @@ def test_a_field_changes_the_solution_where_it_is_an_imperfection_and_the_more_t
         assert (mild > harsh) == (DEVICE_FIELDS[name].milder == "larger")  # type: ignore[operator]
         return
     if DEVICE_FIELDS[name].imperfection:
-        assert name in ("conductance_max_siemens", "row_sum_noise")
+        assert name in (
+            "conductance_max_siemens",
+            "row_sum_noise",
+            "first_stage_noise",
+            "leak_time_constant_s",
+        )
         return
-    other = OTHER.get(name, 2)
-    fields = {"conductance_max_siemens": 4.0} if name == "conductance_min_siemens" else {}
-    same = readout(ggn, IDEAL.override(**fields))
-    assert torch.equal(readout(ggn, IDEAL.override(**{name: other}, **fields)), same)
+    assert torch.equal(readout(ggn, IDEAL.override(**{name: OTHER.get(name, 2)}, **fields)), ideal)
 
 
 def test_imperfections_of_noise_act_through_it(ggn: GGN) -> None:
@@ -95,15 +107,15 @@ def test_imperfections_of_noise_act_through_it(ggn: GGN) -> None:
     warm = IDEAL.override(temperature_kelvin=1e9)
     spread = [
         float((readout(ggn, each) - readout(ggn, IDEAL)).norm())
-        for each in (warm, warm.override(row_sum_noise=True))
+        for each in (warm, warm.override(row_sum_noise=True), warm.override(first_stage_noise=True))
     ]
-    assert spread[0] != spread[1]
+    assert len(set(spread)) == 3
 
 
 def test_cells_are_simulated_for_the_imperfections_of_arrays_and_amplifiers_alone() -> None:
     cells = {name for name, info in DEVICE_FIELDS.items() if info.needs_arrays}
     for name, (_, harsh) in MILD_AND_HARSH.items():
-        device = IDEAL.override(**{name: harsh})
+        device = IDEAL.override(**{name: harsh}, **NEEDED.get(name, {}))
         assert device.imperfections == (name,)
         assert device.needs_arrays == (name in cells)
     assert not IDEAL.imperfections

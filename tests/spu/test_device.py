@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tngd_bench import plugins
 from tngd_bench.spu import Device
 from tngd_bench.spu import device as device_module
-from tngd_bench.spu.description import sourced_parameters
 from tngd_bench.spu.device import device_from_table
 from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.sources import sourced_parameters
 
 
 def test_worked_example_of_the_paper_device() -> None:
@@ -103,6 +103,10 @@ PUBLISHED = {
     ("board", "adc_energy_j"): 162.5e-3 / 2.5e6,
     ("board", "amplifier_gain"): 10 ** (65 / 20),
     ("board", "amplifier_bandwidth_hz"): 280e6,
+    ("board", "amplifier_noise_v_per_rthz"): 2.5e-9,
+    ("board", "conductance_max_siemens"): 1 / 120,
+    ("rram", "write_endurance"): 1e6,
+    ("pcm", "write_endurance"): 1e9,
 }
 
 

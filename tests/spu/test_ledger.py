@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.spu.ledger import Ledger
 
@@ -31,3 +33,20 @@ def test_a_duration_with_an_item_not_stated_has_a_lower_bound_alone() -> None:
     assert ledger.elapsed(5.0) is None
     assert ledger.elapsed_at_least(5.0) == pytest.approx(8.5)
     assert Ledger("s", {"relax": None}).elapsed_at_least(1.0) is None
+
+
+@given(
+    making=st.floats(0.0, 100.0),
+    writing=st.floats(0.0, 100.0),
+    blocks=st.integers(1, 60),
+)
+def test_rows_written_as_they_are_made_take_a_pipeline_of_two_stages(
+    making: float, writing: float, blocks: int
+) -> None:
+    """Against the pipeline itself: a block is written when it is made and the one before has been written."""
+    made = written = 0.0
+    for _ in range(blocks):
+        made += making / blocks
+        written = max(made, written) + writing / blocks
+    ledger = Ledger("s", {"write_arrays": writing, "relax": 1.0}, streamed=writing)
+    assert making + writing - ledger.saved(making, blocks) == pytest.approx(written, abs=1e-9)

@@ -1,5 +1,6 @@
 """The Krylov transition on the pretrained encoder and real questions; skipped where either is not to be had."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry
 from tngd_bench.spu import OUProcess
 
-pytest.importorskip("transformers")
-pytest.importorskip("peft")
+# looked for, not imported: every worker collects this file, and one runs it
+pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="peft is not installed")
 QUESTIONS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "qa"
 LENGTH, BATCH, DAMPING, ANALOG_TIME = 48, 4, 1.0, 0.4
 
@@ -42,7 +43,7 @@ def trained(problem, steps):
     return model, entry.loss(), take(data.train_inputs, slice(-BATCH, None)), data.train_targets[-BATCH:]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="simulates a device on an encoder in small steps")
 @pytest.mark.parametrize("steps", [0, 10])
 def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
     ggn = GGN(*trained(problem, steps))
@@ -62,7 +63,7 @@ def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
     assert krylov.products <= 14
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="trains an encoder")
 def test_iterations_of_tngd_take_at_most_14_products(problem):
     entry, data = problem
     model = entry.model(entry.widths(37_634, 2 * LENGTH), 0)

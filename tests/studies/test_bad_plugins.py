@@ -152,7 +152,7 @@ def losses(records, optimizer):
     return curves[["iteration", "loss", "train_loss", "test_loss"]].fillna(-1.0).to_numpy().tolist()
 
 
-@pytest.mark.slow  # waits for limits of time and memory
+@pytest.mark.slow(reason="waits for limits of time and memory")
 def test_each_ends_with_its_reason_and_nobody_else_is_touched(tmp_path, capfd):
     records = run(tmp_path, ("sgd", "plain", *BAD))
     assert "NOISE" not in capfd.readouterr().out
@@ -174,7 +174,7 @@ def test_each_ends_with_its_reason_and_nobody_else_is_touched(tmp_path, capfd):
         assert losses(records, optimizer) == losses(alone, optimizer)
 
 
-@pytest.mark.slow  # runs a study
+@pytest.mark.slow(reason="runs a study")
 def test_operations_that_a_cost_understates_are_told(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     text = STUDY.replace("OPTIMIZERS", '["plain", "lies"]')

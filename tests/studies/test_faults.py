@@ -23,7 +23,10 @@ from tngd_bench.studies.store.records import read_records
 from tngd_bench.studies.store.store import Store
 
 ROOT = Path(__file__).parents[2]
-KILLS = [pytest.param(1, id="1"), pytest.param(12, id="12", marks=pytest.mark.slow)]
+KILLS = [
+    pytest.param(1, id="1"),
+    pytest.param(12, id="12", marks=pytest.mark.slow(reason="runs a study twelve times")),
+]
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def check_whole(table, output, undisturbed):
     assert disturbed[columns].equals(calm[columns])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a study of many trials and kills it again and again")
 def test_a_killed_study_goes_on_from_what_it_had_finished(many, tmp_path, chance):
     table = many(seeds=30)
     study = tmp_path / "study.toml"

@@ -167,7 +167,7 @@ def test_trials_run_it_in_their_processes_and_records_name_it(folder, tmp_path):
     assert {"mine.py"} < set(records.environment["code"])
 
 
-@pytest.mark.slow  # runs a study three times
+@pytest.mark.slow(reason="runs a study three times")
 def test_a_change_of_the_file_makes_its_results_stale_and_taking_it_back_brings_them_back(folder, tmp_path):
     def rerun(text):
         (folder / "mine.py").write_text(text)
@@ -180,7 +180,7 @@ def test_a_change_of_the_file_makes_its_results_stale_and_taking_it_back_brings_
     assert rerun(PLUGIN) == (0, set())
 
 
-@pytest.mark.slow  # starts a Dask cluster
+@pytest.mark.slow(reason="starts a Dask cluster")
 def test_dask_workers_run_it_without_a_copy_of_the_file(folder, tmp_path):
     pytest.importorskip("distributed")
     cluster = '[cluster]\nkind = "local"\nmachines = 1\n'

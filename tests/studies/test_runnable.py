@@ -62,7 +62,7 @@ def test_it_runs_into_a_folder_prints_its_progress_and_results_read_it(tmp_path,
     assert study.run(tmp_path / "out").resumed == 1
 
 
-@pytest.mark.slow  # draws every figure of a page
+@pytest.mark.slow(reason="draws every figure of a page")
 def test_figures_are_matplotlib_axes(tmp_path):
     from matplotlib.axes import Axes
 

@@ -82,7 +82,7 @@ def test_smoke_needs_no_data_but_what_is_installed():
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a shipped study")
 def test_smoke_runs_and_a_carried_over_start_suffers_more_from_noise_than_a_fresh_one(tmp_path):
     run_study(load_study("noise", (), "smoke"), tmp_path, Recorder(), command="test")
     records = read_records(tmp_path)

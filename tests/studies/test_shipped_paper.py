@@ -96,7 +96,7 @@ def test_smoke_needs_no_data_but_what_is_installed(name):
     assert {section.problem for section in sections.values()} == {"digits-mlp"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs every section of a shipped study")
 def test_the_whole_smoke_study_runs_to_a_verdict_on_every_claim(tmp_path):
     result = run_study(load_study("paper", (), "smoke"), tmp_path, Recorder(), command="test")
     records = read_records(tmp_path)

@@ -11,8 +11,8 @@ from tngd_bench.studies.store.records import read_records
 
 SAME_STEPS = {"ngd", "ngd-woodbury"}
 """In exact arithmetic those of NGD (Gram): timed, and not trained."""
-REGISTERED = set(registry.names()) - {"tkfac"}
-"""Thermodynamic K-FAC has a study of its own, beyond-kfac."""
+REGISTERED = set(registry.names()) - {"tkfac", "ngd-cg-device"}
+"""These two have studies of their own, beyond-kfac and refinement."""
 
 
 def test_all_optimizers_are_timed_and_all_but_those_of_the_same_steps_are_trained_with_settings_found():
@@ -27,7 +27,7 @@ def test_all_optimizers_are_timed_and_all_but_those_of_the_same_steps_are_traine
     assert study.execution.dtype == "float64"
 
 
-@pytest.mark.slow  # some sixty processes
+@pytest.mark.slow(reason="some sixty processes")
 def test_the_smoke_profile_runs_to_the_end(tmp_path):
     run_study(load_study("pinn", (), "smoke"), tmp_path, Recorder())
     records = read_records(tmp_path)

@@ -56,7 +56,7 @@ def server(folder):
         thread.join()
 
 
-@pytest.mark.slow  # three interpreters start, one after the other
+@pytest.mark.slow(reason="three interpreters start, one after the other")
 @pytest.mark.timeout(600)
 def test_a_study_over_ssh_has_the_results_of_one_without(table, tmp_path):
     table["cost"] = []

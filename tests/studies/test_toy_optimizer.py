@@ -264,7 +264,7 @@ optimizers = ["sgd", "toy"]
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a study and draws its page")
 def test_a_run_and_its_page_have_it(tmp_path):
     install(tmp_path)
     (tmp_path / "own.toml").write_text(STUDY)

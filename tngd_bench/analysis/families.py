@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,8 +50,8 @@ def optimizer_info(label: str, method: str, device: object = None) -> OptimizerI
     A method that is not registered here (a store from a machine with another plug-in) keeps its name as its
     title; it counts as thermodynamic if it ran on a device, and has the family "not registered" otherwise.
     """
-    if registry.is_known(method):
-        entry = registry.get(method)
+    entry = registry.recorded(method)
+    if entry is not None:
         family, title = str(entry.family), entry.title
     else:
         on_device = isinstance(device, str) and device != ""
@@ -73,6 +73,15 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
         found.values(), key=lambda info: (order.get(info.method, math.inf), info.method, info.label)
     )
     return {info.label: info for info in ranked}
+
+
+def device_title(infos: Infos, labels: Collection[str] | None = None) -> str:
+    """Return the title, without settings, of the first optimizer on a device among `labels` (all); TNGD's for none."""
+    modelled = (each for each in infos.values() if each.modelled and (labels is None or each.label in labels))
+    found = next(modelled, None)
+    if found is None or not registry.is_known(found.method):
+        return registry.get("tngd").title if found is None else found.title
+    return registry.get(found.method).title
 
 
 def titles(infos: Infos) -> dict[str, str]:

@@ -30,6 +30,7 @@ from tngd_bench.measure.problem_instance import DType, ProblemInstance
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
+from tngd_bench.spu.billing import Workload, parts_of
 from tngd_bench.spu.device import Device
 from tngd_bench.studies import engines
 from tngd_bench.studies.plan.candidates import HONEST_FACTOR, SizedProblem, predicted, understated
@@ -433,6 +434,19 @@ def bill(name: str) -> str:
     return f"{', '.join(told)} at N = 1,000, m = 80"
 
 
+def built(name: str) -> str:
+    """What it is built of is counted, and does not fall with the size."""
+    small, large = (parts_of(Device.preset(name), Workload.of(n, 80, 50.0)) for n in (1_000, 100_000))
+    for what in ("cells", "tiles", "amplifiers", "converters"):
+        few, many = getattr(small, what), getattr(large, what)
+        require(0 < few <= many, f"{few:,} {what} at N = 1,000 and {many:,} at N = 100,000")
+    worn = small.worn_out_after
+    require(worn is None or worn >= 1, f"its cells are worn out after {worn} iterations")
+    return (
+        f"{small.cells:,} cells, {small.tiles:,} tiles, {small.amplifiers:,} amplifiers at N = 1,000, m = 80"
+    )
+
+
 def relaxation(name: str) -> str:
     """Thermodynamic steps on it give finite losses."""
     run = SmallRun("sgd")
@@ -510,7 +524,7 @@ CHECKS: Mapping[Kind, tuple[Check, ...]] = {
         on_cuda,
     ),
     "problem": (sizes, data, starts, scores, curvature, stated_layers, problem_on_cuda),
-    "device": (described, bill, relaxation),
+    "device": (described, bill, built, relaxation),
     "engine": (engine_results,),
 }
 """The checks of each kind, in the order in which they are made."""

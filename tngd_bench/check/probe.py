@@ -32,7 +32,8 @@ STILL_LR = 1e-7
 _OFTEN: dict[str, object] = {"factor_interval": 1, "inverse_interval": 2}
 SETTINGS = {"kfac": _OFTEN, "tkfac": _OFTEN}
 """Where work is periodic, a short period: each part of it weighs, and a cycle is short."""
-FIXED_SETTINGS: dict[str, dict[str, object]] = {"ngd-cg": {"cg_iterations": 8, "cg_rtol": 0.0}}
+_EIGHT: dict[str, object] = {"cg_iterations": 8, "cg_rtol": 0.0}
+FIXED_SETTINGS = {"ngd-cg": _EIGHT, "ngd-cg-device": _EIGHT}
 """For exact counts, work that rounding cannot change: how many iterations a tolerance takes differs by processor."""
 LARGER = {"ngd-gram": 20_000, "ngd-cg": 20_000, "kfac": 20_000, "tngd": 20_000}
 LARGER_BATCH = 32

@@ -28,6 +28,7 @@ _VERBS = {
     "report": "tngd_bench.cli.report",
     "compare": "tngd_bench.cli.compare",
     "predict": "tngd_bench.cli.predict.command",
+    "require": "tngd_bench.cli.predict.require",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",
@@ -45,6 +46,7 @@ Examples:
   tngd-bench plan quick                 what it would run, how long, and what it would skip
   tngd-bench report reports/quick       the report again, from the stored results
   tngd-bench list optimizers            names, and what they are
+  tngd-bench require --model resnet50 --batch 256   what a device must reach to be ahead
   tngd-bench new optimizer mine         a template of your own, mine.py
   tngd-bench test mine.py               whether it does what every optimizer has to
   tngd-bench info --json                this machine and software

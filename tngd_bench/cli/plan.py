@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 from tngd_bench.analysis import quantities
 from tngd_bench.cli import option_kinds
 from tngd_bench.cli.study_options import study_options
+from tngd_bench.csv_text import harmless
 
 if TYPE_CHECKING:
     from tngd_bench.studies.file.reading import LoadedStudy
@@ -23,6 +25,7 @@ _EPILOG = """\b
 Examples:
   tngd-bench plan
   tngd-bench plan my-study.toml --profile smoke --set execution.workers=4
+  tngd-bench plan paper --all
   tngd-bench plan quick --csv > plan.csv
 
 Nothing is run but a matrix product, for this machine's speed. Times are the formulas', or
@@ -39,14 +42,22 @@ _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory"
     "--from", "stores", type=option_kinds.PATH, metavar="DIR", help="Learn from the trials of this store too."
 )
 @option_kinds.output_option("what `run` would write")
+@option_kinds.flag_option("--all", "every_size", help="Print a line for each size.")
 @option_kinds.json_option
-@option_kinds.flag_option("--csv", "as_csv", help="Print one line per group, comma-separated.")
+@option_kinds.flag_option("--csv", "as_csv", help="Print a line for each size, comma-separated.")
 def command(
-    study: str, stores: tuple[Path, ...], output: Path | None, as_json: bool, as_csv: bool, **asked: Any
+    study: str,
+    stores: tuple[Path, ...],
+    output: Path | None,
+    every_size: bool,
+    as_json: bool,
+    as_csv: bool,
+    **asked: Any,
 ) -> None:
     """Show the trials of STUDY with predicted time and memory, what is skipped, and why."""
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv cannot both be given")
+    told = [name for name, on in (("--json", as_json), ("--csv", as_csv), ("--all", every_size)) if on]
+    if len(told) > 1:
+        raise click.UsageError(f"{told[0]} and {told[1]} cannot both be given")
     from tngd_bench.studies.file.reading import load_study
     from tngd_bench.studies.run.dry_run import dry_run
 
@@ -59,7 +70,7 @@ def command(
     elif as_csv:
         _write_csv(forecast)
     else:
-        click.echo(_whole_text(forecast, place, bool(own)))
+        click.echo(_whole_text(forecast, place, bool(own), every_size))
 
 
 def plan_text(loaded: LoadedStudy, place: Path) -> str:
@@ -70,8 +81,9 @@ def plan_text(loaded: LoadedStudy, place: Path) -> str:
     return _whole_text(dry_run(loaded, own), place, bool(own))
 
 
-def _whole_text(forecast: Forecast, place: Path, stored: bool) -> str:
-    return "\n".join([_text(forecast), *(_stored_lines(_stored(forecast, place)) if stored else [])])
+def _whole_text(forecast: Forecast, place: Path, stored: bool, every_size: bool = False) -> str:
+    found = _stored_lines(_stored(forecast, place)) if stored else []
+    return "\n".join([_text(forecast, every_size), *found])
 
 
 def _stored(forecast: Forecast, place: Path) -> dict[str, Any]:
@@ -149,24 +161,24 @@ def _write_csv(forecast: Forecast) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Group))
     for group in forecast.groups:
-        writer.writerow("" if value is None else value for value in dataclasses.astuple(group))
+        writer.writerow("" if value is None else harmless(value) for value in dataclasses.astuple(group))
 
 
-def _text(forecast: Forecast) -> str:
+def _text(forecast: Forecast, every_size: bool) -> str:
     plan = forecast.plan
     loaded = plan.loaded
     profile = "" if loaded.profile is None else f", profile {loaded.profile}"
     lines = [f"{loaded.study.name}{profile}: {loaded.study.title}"]
     # Inspections are short and many: their groups are in --json and --csv, here only in the table of sections.
     running = [group for group in forecast.groups if group.trials and group.kind != "inspection"]
-    lines += ["", *_columns([_HEADINGS, *map(_row, running)])] if running else ["", "nothing to run"]
+    rows = [_row(line) for line in _folded(running, every_size)]
+    lines += ["", *_columns([_HEADINGS, *rows])] if running else ["", "nothing to run"]
+    if len(rows) < len(running):
+        lines += ["(times of all sizes together, memory of the largest; --all has a line for each size)"]
     lines += ["", *_columns([_SECTION_HEADINGS, *_section_rows(forecast)])]
     skipped = [group for group in forecast.groups if group.skipped]
     if skipped:
-        rows = [
-            (f"  {_section(g)}", f"N = {g.parameters:,}", g.optimizer, f"{g.skipped} ×", g.reason or "")
-            for g in skipped
-        ]
+        rows = [_skipped_row(line) for line in _folded(skipped, every_size)]
         lines += ["", "skipped", *_columns(rows)]
     machine, workers = plan.machine, loaded.study.execution.workers
     about = "about" if all(group.known for group in forecast.groups) else "at least"
@@ -227,16 +239,37 @@ def _section_rows(forecast: Forecast) -> list[tuple[str, ...]]:
     return rows
 
 
-def _row(group: Group) -> tuple[str, ...]:
-    size = (f"{group.parameters:,}", str(group.batch_size), str(group.outputs))
-    if not group.known:
-        least = f"≥ {quantities.seconds(group.seconds)}"
-        return (_section(group), *size, group.optimizer, str(group.trials), least, "unknown", "not described")
-    basis = (
-        f"{group.learned_from} trial{'s' * (group.learned_from != 1)}" if group.learned_from else "formula"
-    )
-    cost = (str(group.trials), quantities.seconds(group.seconds), quantities.memory(group.bytes))
-    return (_section(group), *size, group.optimizer, *cost, basis)
+def _folded(groups: Sequence[Group], every_size: bool) -> list[list[Group]]:
+    """Return the groups of each line: an optimizer in a section at all sizes, or at each."""
+    lines: dict[object, list[Group]] = {}
+    for number, group in enumerate(groups):
+        place = (group.kind, group.section, group.problem, group.optimizer, group.known)
+        lines.setdefault(number if every_size else place, []).append(group)
+    return list(lines.values())
+
+
+def _row(line: Sequence[Group]) -> tuple[str, ...]:
+    first, trials = line[0], str(sum(group.trials for group in line))
+    sizes = (_span(map(attrgetter(name), line)) for name in ("parameters", "batch_size", "outputs"))
+    place = (_section(first), *sizes, first.optimizer)
+    seconds = quantities.seconds(sum(group.seconds for group in line))
+    if not first.known:
+        return (*place, trials, f"≥ {seconds}", "unknown", "not described")
+    learned = first.learned_from
+    basis = f"{learned} trial{'s' * (learned != 1)}" if learned else "formula"
+    return (*place, trials, seconds, quantities.memory(max(group.bytes for group in line)), basis)
+
+
+def _skipped_row(line: Sequence[Group]) -> tuple[str, ...]:
+    least = min(line, key=attrgetter("parameters"))
+    size, number = _span(group.parameters for group in line), sum(group.skipped for group in line)
+    why = f"{'the smallest: ' if len(line) > 1 else ''}{least.reason or ''}"
+    return (f"  {_section(least)}", f"N = {size}", least.optimizer, f"{number} ×", why)
+
+
+def _span(values: Iterable[int]) -> str:
+    found = sorted(values)
+    return "–".join(f"{end:,}" for end in dict.fromkeys((found[0], found[-1])))
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -2,19 +2,25 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from tngd_bench.analysis.quantities import seconds as duration
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.plan.duration_model import RUN_START_S
+from tngd_bench.studies.plan.forecast import report_seconds
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import Trial
 from tngd_bench.studies.run.audience import PlainAudience, outcome
 
 _PIPED_WIDTH = 120
+_WIDE = 80
 
 
 def make_console() -> Console:
@@ -26,23 +32,22 @@ def make_console() -> Console:
 
 
 class LiveAudience(PlainAudience):
-    """A bar with the trials at work and the time left; lines only for what has no result."""
+    """A bar with the time passed and left and the trials at work; lines only for what has no result."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(partial(_print, console))
         self._progress = Progress(
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if console.width >= _WIDE else 8),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}"),
+            _Clock(self.clock),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task("preparing", total=None, left="")
+        self._task = self._progress.add_task("preparing", total=None)
         self._running: dict[str, None] = {}
         self._pending: dict[str, Trial] = {}
         self._workers = 1
-        self._predicted_s = 0.0
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -61,10 +66,8 @@ class LiveAudience(PlainAudience):
         super().planned(plan, pending)
         self._pending = {plan.trials[key].describe(): plan.trials[key] for key in pending}
         self._workers = plan.study.execution.workers
-        self._predicted_s = predicted_seconds(self._pending.values(), self._workers)
         self._start = time.monotonic()
-        self._progress.update(self._task, total=self.total, completed=self.done)
-        self._show()
+        self._progress.update(self._task, total=self.total, completed=self.done, description="running")
 
     def started(self, trial: Trial) -> None:
         """Show the trial as running."""
@@ -82,21 +85,50 @@ class LiveAudience(PlainAudience):
         self._show()
 
     def _show(self) -> None:
-        still = predicted_seconds(self._pending.values(), self._workers)
-        left = remaining_seconds(time.monotonic() - self._start, self._predicted_s, still)
-        running = next(iter(self._running), "running")
-        self._progress.update(self._task, description=running, left=f"≈ {duration(left, digits=2)} left")
+        self._progress.update(self._task, description=next(iter(self._running), "running"))
+
+    def clock(self) -> str:
+        """Return the time since the first trial could start and the time left; "" before the plan is made."""
+        if not self._pending:
+            return ""
+        elapsed = time.monotonic() - self._start
+        still = predicted_seconds([*self._pending.values()], self._workers)  # trials end in other threads
+        left = remaining_seconds(elapsed, self.predicted_s, still)
+        return f"{duration(float(round(elapsed)), digits=2)}, ≈ {duration(left, digits=2)} left"
+
+
+class _Clock(ProgressColumn):
+    """The text of `read`, anew each second."""
+
+    max_refresh = 1.0
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        super().__init__()
+        self._read = read
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        return Text(self._read(), no_wrap=True)
 
 
 def make_audience(console: Console) -> PlainAudience:
     """Return the live audience for a terminal, the plain one for anything else."""
-    return LiveAudience(console) if console.is_terminal else PlainAudience(partial(_print, console))
+    return LiveAudience(console) if console.is_interactive else PlainAudience(partial(_print, console))
 
 
 def _print(console: Console, text: str) -> None:
     """Print one line at once."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.file.flush()
+
+
+def against_plan(elapsed_s: float, trials_s: float, study: Study) -> str:
+    """Return how long a run took against its plan, of whose trials `trials_s` seconds were left to run; "" where none.
+
+    Start and page are part of both.
+    """
+    planned = RUN_START_S + trials_s + report_seconds(study)
+    return f"time: {duration(elapsed_s, 2)}, planned {duration(planned, 2)}" if trials_s else ""
 
 
 def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: float) -> float:

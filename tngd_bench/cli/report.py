@@ -1,18 +1,24 @@
 """`tngd-bench report`: the report again, from stored results."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from tngd_bench import arguments
 from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
+from tngd_bench.report.document.formats import FORMATS, PAPERS, check_formats
 
 _EPILOG = """\b
 Examples:
   tngd-bench report reports/quick --open
   tngd-bench report reports/quick --output elsewhere --format html,md,pdf,tex
+  tngd-bench report reports/quick --brief --paper letter
+  tngd-bench report reports/quick --format html,comment --base-url https://example.org/reports/quick
   tngd-bench report reports/paper --beside reports/paper-fashion
 """
 
@@ -22,7 +28,18 @@ Examples:
 @click.argument("results", type=PATH)
 @path_option("--output", help="Folder for the report.  [default: beside the store]")
 @default_option(
-    "--format", "formats", default="html,md", metavar="LIST", help="Any of html, md, pdf, tex, with commas."
+    "--format",
+    "formats",
+    default="html,md",
+    metavar="LIST",
+    help=f"Any of {', '.join(FORMATS)}, with commas.",
+)
+@click.option(
+    "--brief", "formats", flag_value="brief", help="One printed side, PDF and Markdown: --format brief."
+)
+@default_option("--paper", type=click.Choice(list(PAPERS)), default="a4", help="Paper of PDF files.")
+@click.option(
+    "--base-url", metavar="URL", default="", help="Where a comment's readers find this report's folder."
 )
 @several_option(
     "--beside",
@@ -30,8 +47,22 @@ Examples:
     type=PATH,
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
+@click.option(
+    "--host-watts",
+    type=float,
+    help="Power of the measured machine while it works, for energies.  [default: unknown]",
+)
 @open_option
-def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> int:
+def command(
+    results: Path,
+    output: Path | None,
+    formats: str,
+    paper: str,
+    base_url: str,
+    others: tuple[Path, ...],
+    host_watts: float | None,
+    show: bool,
+) -> int:
     """Write the report of RESULTS, a study's output folder, the store in it or a packed store.
 
     A format written earlier and not asked for now stays if it was made from the same records by the same version, and
@@ -43,19 +74,31 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     wanted = _formats(formats)
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
+    address = _address(base_url, wanted)
     store = find_store(results)
     place = output if output is not None else store.path.parent
 
-    from tngd_bench.report import build_report
+    from tngd_bench.cli.progress import make_console
+    from tngd_bench.report import build_report, terminal_summary
+    from tngd_bench.report.map.energy_chart import HOST_WATTS
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
+    if host_watts is not None:
+        try:
+            watts = arguments.real("--host-watts", host_watts, above=0.0)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
-        files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
+        files = build_report(
+            read[0], place, formats=wanted, store=store.path, beside=beside, paper=paper, address=address
+        )
+    make_console().print(terminal_summary(read[0], files.answer))
     tables = [path for path in files.documents if path.suffix == ".tex"]
     for path in [*([files.html] if "html" in wanted else []), *files.documents]:
         if path not in tables:
@@ -70,9 +113,17 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     return tell_missing(files.missing)
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    from tngd_bench.report.document.formats import FORMATS, check_formats
+def _address(base_url: str, wanted: tuple[str, ...]) -> str:
+    if base_url and "comment" not in wanted:
+        raise click.UsageError("--base-url is for a comment's links; add comment to --format")
+    if base_url and not re.fullmatch(r"https?://[^\s()<>|\[\]\"`\\]+", base_url):
+        raise click.UsageError(
+            f"--base-url takes an http(s) address without blanks, brackets or quotes, not {base_url!r}"
+        )
+    return base_url.rstrip("/")
 
+
+def _formats(text: str) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown or not wanted:

@@ -1,5 +1,6 @@
 """`tngd-bench run`: a study from its file to its report."""
 
+import time
 from pathlib import Path
 
 import click
@@ -38,6 +39,7 @@ def command(
     scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
+    began = time.monotonic()
     from tngd_bench.studies import Study
 
     chosen = Study.read(study, overrides, profile)
@@ -45,7 +47,7 @@ def command(
     if scheduler is None:
         chosen.load_workers()
 
-    from tngd_bench.cli.progress import make_audience, make_console
+    from tngd_bench.cli.progress import against_plan, make_audience, make_console
     from tngd_bench.cli.signals import resumable
     from tngd_bench.report import build_report, terminal_summary  # now: the workers are loading too
 
@@ -63,7 +65,9 @@ def command(
 
     records = read_records(place)
     files = build_report(records, place, store=place / STORE_FOLDER)
-    console.print(terminal_summary(records))
+    console.print(terminal_summary(records, files.answer))
     click.echo(f"report: {files.html}")
+    if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
+        click.echo(told)
     missing = tell_missing(files.missing)
     return tell_failed(records.trials, "trials") or missing

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tngd_bench.cli.option_kinds import flag_option, several_option
 
@@ -37,10 +38,18 @@ def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def _studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what a shell completes the name of a study to: shipped ones, and files."""
+    from tngd_bench.studies.file.merge import shipped_studies
+
+    named = [CompletionItem(name) for name in shipped_studies() if name.startswith(incomplete)]
+    return [*named, CompletionItem(incomplete, type="file")]
+
+
 def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the argument `study`, with its `default`, the options `profile` and `overrides`, and --plugin."""
     parts = (
-        click.argument("study", default=default, required=default is None),
+        click.argument("study", default=default, required=default is None, shell_complete=_studies),
         click.option(
             "--profile", metavar="NAME", help="Apply one of the study's profiles: smoke, quick, full, …"
         ),

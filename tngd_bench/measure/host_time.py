@@ -13,7 +13,7 @@ from tngd_bench.layers import Layer
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.optimizers.registry import Hosted, Stepper
-from tngd_bench.spu.host import host_pass, upload_of
+from tngd_bench.spu.host import host_pass, products_of, upload_of
 from tngd_bench.spu.layer_shapes import recorded_layers
 
 
@@ -40,12 +40,13 @@ class HostSide:
     targets: Tensor
     outputs: int
     upload: str
+    products: int = 0
     verify: bool | Verification = False
 
     def run(self, columns: int | None = None) -> None:
         """Make one `host_pass`."""
         batch = self.model, self.loss, self.inputs, self.targets
-        host_pass(*batch, self.upload, columns, verify=self.verify)
+        host_pass(*batch, self.upload, columns, self.products, verify=self.verify)
 
     def work(self) -> HostWork:
         """Return what a bill needs of the batch, from one forward pass."""
@@ -132,4 +133,4 @@ def host_side(
     """Return the digital side of an iteration of `optimizer` on a `batch`."""
     if isinstance(optimizer, Hosted):
         return OwnHostSide(optimizer, *batch)
-    return HostSide(model, loss, *batch, outputs, upload_of(optimizer), verify)
+    return HostSide(model, loss, *batch, outputs, upload_of(optimizer), products_of(optimizer), verify)

@@ -114,7 +114,7 @@ def train(
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
-    measured_s = 0.0
+    measured_s = with_device_s = 0.0
     bill: Ledger | None = None
     margins: list[float] = []
     status: Literal["ok", "diverged"] = "ok"
@@ -131,7 +131,7 @@ def train(
         if config.simulated:
             bill = getattr(optimizer, "ledger", None)
             together_s = None if bill is None else bill.elapsed(host_s)
-            modelled_s = iteration * (math.nan if together_s is None else together_s)
+            modelled_s = with_device_s = with_device_s + (math.nan if together_s is None else together_s)
         margin = getattr(optimizer, "stability_margin", None)
         margins += [] if margin is None else [margin]
         scores = evaluated_now() if iteration in points else {}
@@ -228,6 +228,9 @@ def _host_seconds(
     optimizer, batches = instance.optimizer(config, model), instance.batches(data)
     times = []
     with _generators_kept(instance):
+        if getattr(optimizer, "host_products", 0) is None:
+            with suppress(DivergedError):  # the training itself will tell
+                optimizer.step(*next(batches))  # whose solve says how many products there are
         for number in range(HOST_PASSES + 1):
             host = host_side(optimizer, model, loss, next(batches), instance.outputs)
             times.append(host.seconds(clock))

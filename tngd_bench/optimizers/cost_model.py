@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tngd_bench.curvature import route
 from tngd_bench.optimizers.iteration import Iteration
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ REFERENCE_RATE = 1.4e11
 _STEP_S, _SECOND_ORDER_S = 3.0e-4, 1.33e-3
 _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10
 """For an output of a layer at one of several positions: its gradient, and that of each row."""
+_PRODUCT_S = 1.17e-4
+"""For a product by the rows."""
 PAIR_S, WRITE_S, READ_S = 1.52e-8, 1.21e-9, 4.47e-10
 """For an entry of a matrix that is factored, for a number of J written, and for one read for a single vector."""
 
@@ -57,6 +60,15 @@ def second_order_waiting(it: Iteration, *, by_model: bool = False) -> float:
     """Return the seconds of waiting until the rows of B are made, or, `by_model`, products by J and Jᵀ can be."""
     seconds = _STEP_S + _POSITION_S * _shared(it) + _SECOND_ORDER_S
     return seconds if by_model else seconds + _POSITION_OF_ROW_S * _shared(it) * it.outputs
+
+
+def products_waiting(it: Iteration, products: float, *, by_model: bool) -> float:
+    """Return the seconds of waiting of products by G or K, through the model or by the rows."""
+    if by_model:
+        waiting = route.waiting_seconds(it.all_trained, it.batch_size)
+        return products * waiting * (route.RATE / REFERENCE_RATE)
+    blocks = route.BLOCK_S * it.batch_size * len(it.trained)
+    return products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
 
 
 def _shared(it: Iteration) -> float:

@@ -24,6 +24,7 @@ from tngd_bench.optimizers.cost_model import (
     Counts,
     Use,
     first_order_waiting,
+    products_waiting,
     second_order_waiting,
 )
 from tngd_bench.optimizers.iteration import Iteration
@@ -136,22 +137,25 @@ def host_cost_of(
 ) -> PredictedCost:
     """Return what the host of a device computes in one iteration of the optimizer `name`."""
     entry = registry.get(name)
-    if entry.host is None:
-        return host_cost(it, upload, itemsize)
     use = Use({**entry.defaults, **(settings or {})})
+    if entry.host is None:
+        products = 0.0 if entry.products is None else entry.products(it, use.settings)
+        return host_cost(it, upload, itemsize, products)
     flops, values = entry.host.count(it, use)
     return PredictedCost(flops, values * itemsize, entry.host.waiting(it, use))
 
 
-def host_cost(it: Iteration, upload: str = "full", itemsize: int = 4) -> PredictedCost:
+def host_cost(it: Iteration, upload: str = "full", itemsize: int = 4, products: float = 0.0) -> PredictedCost:
     """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
 
     With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
-    than the layers' inputs and output gradients that they are made from.
+    than the layers' inputs and output gradients that they are made from. `products` are those by G beside.
     """
     whole = float(it.rows) * it.parameters if upload == "full" else 0.0
     columns = min(it.outputs, COLUMNS_AT_ONCE) if it.matrix_free else it.outputs
     part = dataclasses.replace(it, rows=it.batch_size * columns, outputs=columns)
     flops = it.gradient + it.row_passes + part.written * it.outputs / columns + whole
+    flops += products * it.product(by_model=it.matrix_free)
     held = it.held + it.batch_size * columns * part.kept
-    return PredictedCost(flops, held * itemsize, second_order_waiting(it) + _STREAM_S * whole)
+    waiting = second_order_waiting(it) + products_waiting(it, products, by_model=it.matrix_free)
+    return PredictedCost(flops, held * itemsize, waiting + _STREAM_S * whole)

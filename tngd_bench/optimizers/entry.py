@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from tngd_bench import arguments
 from tngd_bench.optimizers.cost_model import CostModel, Counts
+from tngd_bench.optimizers.iteration import Iteration
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
     from tngd_bench.spu.ledger import Ledger
 
-Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic", "thermodynamic-kfac", "torch"]
+Family = Literal[
+    "first-order",
+    "kfac",
+    "natural-gradient",
+    "thermodynamic",
+    "thermodynamic-kfac",
+    "preconditioned",
+    "torch",
+]
 """See `optimizers.families`; "torch" is for optimizers named by their class."""
 
 
@@ -107,7 +116,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Style:
-    """How charts and tables draw an optimizer: its colour on `light` and `dark` ground, and a matplotlib marker."""
+    """How charts and tables draw an optimizer: colours on `light` and `dark` ground, a marker, `emphasised` or not."""
 
     light: str
     dark: str
@@ -127,7 +136,7 @@ def _every_step(settings: Mapping[str, object]) -> int:
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """A registered optimizer; only the first six fields are needed."""
+    """A registered optimizer of a `family` with its `settings`; only the first six fields are needed."""
 
     name: str
     title: str
@@ -152,6 +161,10 @@ class OptimizerEntry:
     """
     host: CostModel | None = None
     """Cost of the digital part of an iteration on a device; None: the rows of J are made (`costs.host_cost`)."""
+    products: Callable[[Iteration, Mapping[str, Any]], float] | None = None
+    """Curvature products that the host of a device makes in an iteration, of complete settings; None: none."""
+    bill_needs_step: bool = False
+    """Whether only a step tells how often a device is used."""
     cycle: Callable[[Mapping[str, object]], int] = _every_step
     """Steps after which the cost of a step repeats, of complete settings."""
     style: Style | None = None
@@ -189,7 +202,7 @@ class OptimizerEntry:
         The bill of a device with a conductance range depends on the scale that its arrays take, which a simulation
         finds.
         """
-        if not self.simulated or self.device is None:
+        if not self.simulated or self.device is None or self.bill_needs_step:
             return None
         device = self.device({**self.defaults, **settings})
         return None if device.bill_needs_simulation else device

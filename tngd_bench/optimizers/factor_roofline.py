@@ -6,8 +6,8 @@ bounds at its rated speed, for host and competitor alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
@@ -51,27 +51,35 @@ class FactorPrediction:
     digital_seconds: float | None
     break_even_copies: int | None
     rows: tuple[FactorRow, ...]
+    host_joules: float | None = None
+    digital_joules: float | None = None
 
 
 def factors_of(p: Prediction) -> FactorPrediction | None:
-    """Return what `p` is for Kronecker factors in place of the rows of J; None where nothing relaxes (t = 0)."""
-    time, batch = p.work.analog.analog_time, p.work.batch_size
-    if time == 0.0 or batch is None:
+    """Return what `p` is for Kronecker factors in place of the rows of J; None where none are there or t = 0."""
+    analog, batch = p.work.analog, p.work.batch_size
+    if analog.analog_time == 0.0 or batch is None:
         return None
-    itemsize = 4 if p.processor is None else p.processor.itemsize
-    return FactorQuestion(p.device, p.processor, batch, p.outputs, time, itemsize).predict(p.model.layers)
+    if not any(Layer(*layer).factored for layer in p.model.layers):
+        return None
+    question = FactorQuestion(
+        p.device, p.processor, batch, p.outputs, analog.analog_time, analog.refinements, p.host_processor
+    )
+    return question.predict(p.model.layers)
 
 
 @dataclass(frozen=True)
 class FactorQuestion:
-    """A device and a processor, the batch and its outputs, and t in units of τ."""
+    """A device and a processor, the batch and its outputs, t in units of τ, and rounds of refinement."""
 
     device: Device
     processor: Processor | None
     batch_size: int
     outputs: int
     analog_time: float
-    itemsize: int = 4
+    refinements: int = 0
+    host_processor: Processor | None = None
+    """The processor at the precision of the host's passes, where that is another."""
 
     def predict(self, layers: Sequence[Layer], copies: Sequence[int] = COPIES) -> FactorPrediction:
         """Return the prediction for a network of `layers`."""
@@ -80,7 +88,8 @@ class FactorQuestion:
         if host is not None and digital is not None:
             fewest = billing.break_even_copies(self.device, self._work(layers, 1), digital, host)
         rows = tuple(self._row(layers, count, host, digital) for count in copies)
-        return FactorPrediction(self._settings["inverse_interval"], host, digital, fewest, rows)
+        joules = _joules(host, self.host_processor or self.processor), _joules(digital, self.processor)
+        return FactorPrediction(self._settings["inverse_interval"], host, digital, fewest, rows, *joules)
 
     def break_even_width(self, depth: int, copies: int) -> int | None:
         """Return the least of `WIDTHS` at which `depth` square layers are ahead of digital K-FAC; None: none is."""
@@ -92,7 +101,8 @@ class FactorQuestion:
 
     def _work(self, layers: Sequence[Layer], copies: int) -> KroneckerWorkload:
         interval = self._settings["inverse_interval"]
-        return KroneckerWorkload(FactorShape.of(layers), self.analog_time, copies, interval)
+        shapes = FactorShape.of(layers)
+        return KroneckerWorkload(shapes, self.analog_time, copies, interval, refinements=self.refinements)
 
     def _row(
         self, layers: Sequence[Layer], copies: int, host: float | None, digital: float | None
@@ -116,13 +126,28 @@ class FactorQuestion:
 
     def _host_and_digital(self, layers: Sequence[Layer]) -> tuple[float | None, float | None]:
         """The seconds of the host and of digital K-FAC; None where the processor has too little memory."""
-        parameters = sum(layer[0] * layer[1] + layer[1] for layer in layers)
-        rows = self.batch_size * self.outputs
-        it = Iteration(parameters, rows, self.batch_size, self.outputs, layers, double=self.itemsize > 4)
-        host = host_cost_of(ON_DEVICE, it, itemsize=self.itemsize)
-        return self._seconds(host), self._seconds(cost_of(DIGITAL, it, self.itemsize))
+        every = tuple(Layer(*layer) for layer in layers)
+        rows, parameters = self.batch_size * self.outputs, sum(layer.parameters for layer in every)
+        it = Iteration(parameters, rows, self.batch_size, self.outputs, every)
 
-    def _seconds(self, cost: PredictedCost) -> float | None:
-        if self.processor is None or self.processor.missing_bytes(cost.bytes):
-            return None
-        return self.processor.seconds(cost.flops, cost.bytes)
+        def host(itemsize: int) -> PredictedCost:
+            precise = replace(it, double=itemsize > 4)
+            return host_cost_of(
+                ON_DEVICE, precise, itemsize=itemsize, settings={"refinements": self.refinements}
+            )
+
+        def digital(itemsize: int) -> PredictedCost:
+            return cost_of(DIGITAL, replace(it, double=itemsize > 4), itemsize)
+
+        return _seconds(self.host_processor or self.processor, host), _seconds(self.processor, digital)
+
+
+def _joules(seconds: float | None, processor: Processor | None) -> float | None:
+    return None if seconds is None or processor is None else seconds * processor.power_watt
+
+
+def _seconds(processor: Processor | None, cost: Callable[[int], PredictedCost]) -> float | None:
+    if processor is None:
+        return None
+    found = cost(processor.itemsize)
+    return None if processor.missing_bytes(found.bytes) else processor.seconds(found.flops, found.bytes)

@@ -63,5 +63,13 @@ FAMILIES: Mapping[Family, FamilyInfo] = {
         "gradient and then its columns; gradient and factors are the host's. A bill is the mean of the iterations "
         "between two refreshes; layers follow one another.",
     ),
+    "preconditioned": FamilyInfo(
+        _NATURAL,
+        second_order=True,
+        modelled=True,
+        caveat="The device answers each residual of conjugate gradients, whose products by the exact curvature are the "
+        "host's. How many there are is measured; where nothing was run, as many are predicted as without a device, "
+        "which is an upper bound where the device helps.",
+    ),
     "torch": FamilyInfo(_TORCH),
 }

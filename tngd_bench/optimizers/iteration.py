@@ -50,7 +50,7 @@ class Iteration:
         Such a model has parameters that are in no layer.
         """
         first = self.shapes[0]
-        outside = sum(layer.weights + layer.d_out for layer in self.shapes) < self.parameters
+        outside = sum(layer.parameters for layer in self.shapes) < self.parameters
         return 2.0 * first.d_in * first.positions if first.repeated and outside else 0.0
 
     def is_kernel(self, layer: Layer) -> bool:
@@ -123,6 +123,10 @@ class Iteration:
             if self.is_kernel(layer)
         )
         return 2.0 * self.backward + unasked
+
+    def product(self, *, by_model: bool) -> float:
+        """G v, by J and Jᵀ or from the rows."""
+        return self.product_by_model if by_model else 2.0 * self.lift
 
     @property
     def lift(self) -> float:

@@ -11,6 +11,7 @@ from typing import get_args
 
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.cost_model import CostModel
+from tngd_bench.optimizers.device_cg.entry import ENTRIES as DEVICE_CG
 from tngd_bench.optimizers.entry import (
     Billed,
     Family,
@@ -28,7 +29,7 @@ from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
 from tngd_bench.optimizers.ngd.entry import ENTRIES as NGD
 from tngd_bench.optimizers.tkfac.entry import ENTRIES as TKFAC
 from tngd_bench.optimizers.tngd.entry import ENTRIES as TNGD
-from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
+from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name, recorded_entry
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "tngd_bench.optimizers"
-_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD, *TKFAC)
+_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD, *TKFAC, *DEVICE_CG)
 
 
 @cached
@@ -72,7 +73,7 @@ def _check_entry(entry: OptimizerEntry) -> None:
         setting.check(name, setting.default)
         if setting.search is not None and not isinstance(setting.search, SearchRange):
             raise TypeError(f"settings[{name!r}].search must be a SearchRange, not {setting.search!r:.80}")
-    for name in ("together", "device", "cost", "host", "cycle"):
+    for name in ("together", "device", "cost", "host", "products", "cycle"):
         value = getattr(entry, name)
         if value is not None and not isinstance(value, CostModel):
             arguments.function(name, value)
@@ -80,6 +81,7 @@ def _check_entry(entry: OptimizerEntry) -> None:
         raise TypeError(f"style must be a Style, not {entry.style!r:.80}")
     arguments.integer("exact", entry.exact, minimum=0)
     arguments.flag("break_even", entry.break_even)
+    arguments.flag("bill_needs_step", entry.bill_needs_step)
 
 
 def names() -> tuple[str, ...]:
@@ -121,6 +123,14 @@ def is_known(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def recorded(name: str) -> OptimizerEntry | None:
+    """Return the entry of an optimizer that a record names, None where there is none.
+
+    A class of an outside module is described by its name alone: a record decides about no import.
+    """
+    return recorded_entry(name) if is_class_name(name) else _found().entries.get(name)
 
 
 def origin(name: str) -> EntryPoint | None:

@@ -6,18 +6,21 @@ lower bounds at the precision that is named. `roofline_table.assumptions` says i
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tngd_bench import arguments
 from tngd_bench.layers import Layer
-from tngd_bench.optimizers import costs
+from tngd_bench.optimizers import costs, registry
 from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits
+from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits, parts_of
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.parts import Parts
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
 
 
@@ -43,13 +46,15 @@ class Alternative:
 class Model:
     """The network that a prediction is for: N `parameters` in `layers`, and in words what they are.
 
-    `from_size`: the layers are square ones that were made from N, not those of a network.
+    `from_size`: the layers are square ones that were made from N, not those of a network. `outputs`: those of a sample,
+    at all of its positions, where the network has a number of its own.
     """
 
     parameters: int
     layers: tuple[Layer, ...]
     text: str
     from_size: bool = False
+    outputs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Prediction:
     """The modelled iteration: the device's `seconds` and `joules`, its host's time, and the digital alternatives.
 
     `host_seconds` is a lower bound; None without a processor, or where the host lacks `host_missing_bytes` of memory.
-    `iterations` of conjugate gradients are expected by `cg`, or asked for.
+    `host_processor` is the processor at the precision of the host's passes. `iterations` of conjugate gradients are
+    expected by `cg`, or asked for. `overlap`: rows are sent while the host makes the next ones (`Ledger.saved`).
     """
 
     device: Device
@@ -74,16 +80,64 @@ class Prediction:
     host_seconds: float | None
     host_missing_bytes: float
     alternatives: tuple[Alternative, ...]
+    host_processor: Processor | None = None
+    making_share: float = 0.0
+    """Share of the host's operations that make the rows."""
+    overlap: bool = False
+
+    @property
+    def saved_seconds(self) -> float:
+        """What sending rows while the host makes the next ones saves; 0 without a host's time, or for one output."""
+        return self.seconds.saved(self.making_share * (self.host_seconds or 0.0), self.outputs)
 
     @property
     def iteration_seconds(self) -> float | None:
-        """Host and device together, overlapping by the delay; None without a host's time or with an item not stated."""
-        return None if self.host_seconds is None else self.seconds.elapsed(self.host_seconds)
+        """Host and device together, overlapping as asked for; None without a host's time or with an item not stated."""
+        return self._elapsed(self.seconds.elapsed)
 
     @property
     def iteration_at_least_seconds(self) -> float | None:
         """A lower bound of `iteration_seconds` from the items that are stated; None without a host's time."""
-        return None if self.host_seconds is None else self.seconds.elapsed_at_least(self.host_seconds)
+        return self._elapsed(self.seconds.elapsed_at_least)
+
+    def _elapsed(self, elapsed: Callable[[float], float | None]) -> float | None:
+        whole = None if self.host_seconds is None else elapsed(self.host_seconds)
+        return None if whole is None else whole - self.overlap * self.saved_seconds
+
+    @property
+    def host_joules(self) -> float | None:
+        """The host's seconds at its processor's power, a lower bound; what it takes while it waits is not in it."""
+        if self.host_seconds is None or self.host_processor is None:
+            return None
+        return self.host_seconds * self.host_processor.power_watt
+
+    @property
+    def iteration_joules(self) -> float | None:
+        """Device and host together; None where one of them is not known, or an item has no price."""
+        if self.host_joules is None or self.joules.total is None:
+            return None
+        return self.host_joules + self.joules.total
+
+    @property
+    def iteration_at_least_joules(self) -> float | None:
+        """A lower bound of `iteration_joules` from what has a price; None where nothing has."""
+        known = [each for each in (self.host_joules, self.joules.at_least) if each is not None]
+        return sum(known) if known else None
+
+    @property
+    def best_rival(self) -> Alternative | None:
+        """The second-order digital optimizer with the least seconds; None where none has any."""
+        timed = [
+            each
+            for each in self.alternatives
+            if each.seconds is not None and FAMILIES[registry.get(each.name).family].second_order
+        ]
+        return min(timed, key=lambda each: each.seconds or 0.0, default=None)
+
+    @property
+    def parts(self) -> Parts:
+        """What the device is built of at this size."""
+        return parts_of(self.device, self.work)
 
     @property
     def forward_flops(self) -> float:
@@ -103,6 +157,8 @@ def predict(
     positions: float = 1.0,
     processor: Processor | None = None,
     precision: str = DEFAULT_PRECISION,
+    host_precision: str | None = None,
+    overlap: bool = False,
     cg_iterations: int | None = None,
     damping: float = DAMPING,
 ) -> Prediction:
@@ -110,7 +166,7 @@ def predict(
 
     The network is `model`, or N `parameters` in `depth` square layers, each used at `positions` places of a sample.
     NGD-CG takes `cg_iterations`, or as many as are expected at λ = `damping`. `precision` sets the bytes of a number
-    where there is no processor, which has its own.
+    where there is no processor, which has its own. The host's passes are made at `host_precision`, where it is given.
     """
     for name, value in (("batch_size", batch_size), ("outputs", outputs)):
         arguments.integer(name, value, minimum=1)
@@ -118,16 +174,16 @@ def predict(
         model = square_model(parameters, depth, positions)
     arguments.choice("precision", precision, NUMBER_BYTES)
     cg = _stopping(cg_iterations, damping)
-    work = Workload(
-        model.parameters,
-        batch_size * outputs,
-        analog or AnalogSettings(),
-        layers=model.layers,
-        batch_size=batch_size,
-    )
+    use = analog or AnalogSettings()
+    work = Workload(model.parameters, batch_size * outputs, use, layers=model.layers, batch_size=batch_size)
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
+    hosting = processor_at(processor, host_precision)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
-    host, host_seconds, missing = _host(it, device.upload, processor, itemsize)
+    host, making, missing = hosted(it, device.upload, use, hosting, itemsize)
+    host_seconds = _seconds(host, missing, hosting)
+    if overlap and use.delay:
+        raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
+    beside = host_seconds, making * (host_seconds or 0.0) * overlap
     return Prediction(
         device,
         processor,
@@ -143,10 +199,21 @@ def predict(
         host_seconds,
         missing,
         tuple(
-            _alternative(name, device, work, it, processor, host_seconds, itemsize)
-            for name in costs.predictable()
+            _alternative(name, device, work, it, processor, beside, itemsize) for name in costs.predictable()
         ),
+        hosting,
+        making,
+        overlap,
     )
+
+
+def processor_at(processor: Processor | None, precision: str | None) -> Processor | None:
+    """Return the processor at another `precision`; ValueError for one without a processor."""
+    if precision is None:
+        return processor
+    if processor is None:
+        raise ValueError("host_precision needs a processor")
+    return dataclasses.replace(processor, precision=precision)
 
 
 def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
@@ -158,15 +225,38 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
     return CGIterations(damping=damping, rtol=0.0, limit=limit)
 
 
-def _host(
-    it: Iteration, upload: str, processor: Processor | None, itemsize: int
-) -> tuple[PredictedCost, float | None, float]:
-    """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks."""
-    moved = host_cost(it, upload, itemsize)
-    if processor is None:
-        return moved, None, 0.0
-    missing = processor.missing_bytes(costs.host_cost(it, upload, itemsize).bytes)
-    return moved, None if missing else processor.seconds(moved.flops, moved.bytes), missing
+def hosted(
+    it: Iteration, upload: str, analog: AnalogSettings, processor: Processor | None, itemsize: int
+) -> tuple[PredictedCost, float, float]:
+    """Return the host's operations and bytes moved, the share of them that makes rows, and the bytes that it lacks.
+
+    A processor has an item size of its own.
+    """
+    itemsize = itemsize if processor is None else processor.itemsize
+    moved = host_cost(it, upload, itemsize, float(analog.ensemble * analog.refinements))
+    making = (host_cost(it, upload, itemsize).flops - it.gradient) / max(1.0, moved.flops)
+    held = costs.host_cost(it, upload, itemsize).bytes
+    return moved, making, 0.0 if processor is None else processor.missing_bytes(held)
+
+
+def _seconds(moved: PredictedCost, missing: float, processor: Processor | None) -> float | None:
+    return None if processor is None or missing else processor.seconds(moved.flops, moved.bytes)
+
+
+def rated_seconds(name: str, it: Iteration, processor: Processor) -> float | None:
+    """Return a digital optimizer's seconds at rated speed, a lower bound; None where they are unknown or do not fit."""
+    cost = cost_of(name, it, processor.itemsize)
+    if not cost.known or processor.missing_bytes(cost.bytes):
+        return None
+    return processor.seconds(cost.flops, cost.bytes)
+
+
+def rated_host_seconds(
+    it: Iteration, upload: str, processor: Processor, analog: AnalogSettings | None = None
+) -> float | None:
+    """Return the seconds of a device's host likewise."""
+    moved, _, missing = hosted(it, upload, analog or AnalogSettings(), processor, processor.itemsize)
+    return _seconds(moved, missing, processor)
 
 
 def _alternative(
@@ -175,9 +265,10 @@ def _alternative(
     work: Workload,
     it: Iteration,
     processor: Processor | None,
-    host_seconds: float | None,
+    host: tuple[float | None, float],
     itemsize: int,
 ) -> Alternative:
+    """Return a digital optimizer; `host` are the host's seconds, and those in which rows are sent."""
     cost = cost_of(name, it, itemsize)
     if processor is None or not cost.known:
         return Alternative(name, cost, None, None, None)
@@ -187,7 +278,9 @@ def _alternative(
     limits = processor.limits(cost.flops, cost.bytes)
     limit = max(limits, key=lambda each: limits[each])
     seconds = limits[limit]
-    rate = None if host_seconds is None else break_even_link_rate(device, work, seconds, host_seconds)
+    rate = None
+    if host[0] is not None:
+        rate = break_even_link_rate(device, work, seconds, host[0], host[1])
     return Alternative(name, cost, seconds, seconds * processor.power_watt, rate, limit)
 
 
@@ -240,10 +333,14 @@ def positions_of(forward_flops: float, parameters: int) -> float:
     return max(1.0, forward_flops / least)
 
 
-def host_cost(it: Iteration, upload: str, itemsize: int = 4) -> PredictedCost:
-    """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J."""
+def host_cost(it: Iteration, upload: str, itemsize: int = 4, products: float = 0.0) -> PredictedCost:
+    """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J.
+
+    Each of the `products` reads the ends of layers twice, and a vector in and out.
+    """
     b = float(it.batch_size)
     ends = sum(b * (layer.d_in * layer.positions + it.outputs * layer.values) for layer in it.trained)
     whole = float(it.rows) * it.parameters if upload == "full" else 0.0
-    counted = costs.host_cost(it, upload, itemsize)
-    return dataclasses.replace(counted, bytes=itemsize * (2.0 * it.parameters + ends + whole))
+    counted = costs.host_cost(it, upload, itemsize, products)
+    moved = 2.0 * it.parameters + ends + whole + products * 2.0 * (ends + it.parameters)
+    return dataclasses.replace(counted, bytes=itemsize * moved)

@@ -31,13 +31,20 @@ def as_table(p: Prediction) -> dict[str, Any]:
             "seconds": _totals(p.seconds),
             "joules": _totals(p.joules),
             "link_bits": p.link_bits,
+            "parts": dataclasses.asdict(p.parts),
             "host_flops": p.host.flops,
             "host_seconds": p.host_seconds,
             "host_lower_bound": True,
             "host_missing_bytes": p.host_missing_bytes,
             "iteration_seconds": p.iteration_seconds,
             "iteration_at_least_seconds": p.iteration_at_least_seconds,
+            "overlap": p.overlap,
+            "overlap_saves_seconds": p.saved_seconds,
+            "host_joules": p.host_joules,
+            "iteration_joules": p.iteration_joules,
+            "iteration_at_least_joules": p.iteration_at_least_joules,
         },
+        "best_rival": None if p.best_rival is None else p.best_rival.name,
         "processor": None if p.processor is None else _processor(p.processor),
         "digital": [
             {
@@ -66,6 +73,8 @@ def _of_factors(found: FactorPrediction | None) -> dict[str, Any] | None:
         "refresh_interval": found.refresh_interval,
         "host_seconds": found.host_seconds,
         "kfac_seconds": found.digital_seconds,
+        "host_joules": found.host_joules,
+        "kfac_joules": found.digital_joules,
         "lower_bound": True,
         "break_even_copies": found.break_even_copies,
         "by_copies": [
@@ -108,6 +117,11 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
         said.append(
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "
             "and is not known without data. s = 1 is counted, a lower bound."
+        )
+    if p.device.relax_power_watt is None and p.device.cell_volts is not None:
+        said.append(
+            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {p.device.cell_volts:g} V and "
+            f"G = {p.device.cell_siemens:g} S."
         )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
 

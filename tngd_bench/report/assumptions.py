@@ -81,8 +81,8 @@ def not_made(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
 
 
 def _installed(name: str) -> Mapping[str, object]:
-    from tngd_bench.spu.description import sourced_parameters
     from tngd_bench.spu.device import Device
+    from tngd_bench.spu.sources import sourced_parameters
 
     if name not in Device.presets():
         return {c.PARAMETERS: "not recorded in this store, and the preset is not installed here"}

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench import __version__
+from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
@@ -17,11 +18,10 @@ from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import MissingFigure
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, check_formats
 from tngd_bench.report.document.outline import Contents, contents
+from tngd_bench.report.render import markdown, pdf
 from tngd_bench.report.render.latex import latex
 from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
-from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
-from tngd_bench.report.render.pdf import pdf
 from tngd_bench.report.render.section_files import write_data, write_sections
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.packed import store_at
@@ -30,7 +30,7 @@ from tngd_bench.studies.store.records import Records, read_records
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the findings.
+    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the answer.
 
     `removed`: documents of an earlier report that were out of date. `missing`: figures that could not be drawn, which
     the page names.
@@ -40,7 +40,7 @@ class ReportFiles:
     figures: tuple[Path, ...]
     data: tuple[Path, ...]
     documents: tuple[Path, ...]
-    findings: tuple[str, ...]
+    answer: Answer
     removed: tuple[Path, ...] = ()
     missing: tuple[MissingFigure, ...] = ()
 
@@ -52,11 +52,15 @@ def build_report(
     formats: Collection[str] = DEFAULT_FORMATS,
     store: Path | None = None,
     beside: Sequence[tuple[Records, Path]] = (),
+    paper: str = "a4",
+    address: str = "",
 ) -> ReportFiles:
     """Write the report of `records` into the directory `output`, made if absent; OSError if that cannot be written.
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
-    table, `data/trials.csv` how each trial ended; `report.md`, `report.pdf` and `tables/*.tex` are the other formats.
+    table, `data/trials.csv` how each trial ended. The other formats are `report.md`, `report.pdf`, `tables/*.tex`,
+    `brief.md` and `brief.pdf`, and `comment.md`; `paper` is that of PDF files (see `PAPERS`). Readers of a comment find
+    the directory at `address`, "" for nowhere.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
     which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
     write are removed, but for documents in formats not asked for that were made from the same records by the same
@@ -67,11 +71,20 @@ def build_report(
     trend = trend_link(output)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
-    parts = write_sections(content.sections, output, inline="html" in formats)
-    content = replace(content, sections=parts.sections, missing=(*content.missing, *parts.missing))
+    parts = write_sections(content.every, output, inline="html" in formats)
+    front = len(content.sections)
+    content = replace(
+        content,
+        sections=parts.sections[:front],
+        appendix=parts.sections[front:],
+        missing=(*content.missing, *parts.missing),
+    )
     data = (*parts.data, *write_data("trials", trial_ends(records), output / "data"))
     html = output / "index.html"
-    documents = _documents(content, records, output, formats)
+    texts = _documents(content, records, output, formats, paper, address)
+    documents = [
+        write(output / name, text if isinstance(text, bytes) else text.encode()) for name, text in texts
+    ]
     written = [*parts.figures, *data, *documents]
     if "html" in formats:
         near, around = _addresses(store, output.resolve()), output.resolve().parent
@@ -82,8 +95,7 @@ def build_report(
     source = (trial_ends(records), *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, written, made_from))
-    said = content.findings.sentences()
-    return ReportFiles(html, parts.figures, data, tuple(documents), said, removed, content.missing)
+    return ReportFiles(html, parts.figures, data, tuple(documents), content.answer, removed, content.missing)
 
 
 def figures(source: Records | Path | str) -> dict[str, Figure]:
@@ -93,7 +105,7 @@ def figures(source: Records | Path | str) -> dict[str, Figure]:
     """
     records = source if isinstance(source, Records) else read_records(Path(source))
     with charting.style():
-        sections = contents(records, {}).sections
+        sections = contents(records, {}).every
     charts = (chart for section in sections for chart in section.charts if chart.missing is None)
     return {chart.name: chart.figure for chart in charts}
 
@@ -133,21 +145,27 @@ def trial_ends(records: Records) -> pd.DataFrame:
     return trials.merge(ends[[c.KEY, *last]], on=c.KEY, how="left").merge(timed, on=c.KEY, how="left")
 
 
-def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:
+def _documents(
+    content: Contents, records: Records, output: Path, formats: Collection[str], paper: str, address: str
+) -> Iterator[tuple[str, str | bytes]]:
+    """Yield the name and the text of each document in `formats`; the figures lie in `output`."""
     study = records.study
     title = str(study.get("title") or study.get("name") or "Study")
-    command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
-    documents = []
+    version, command = study.get("version", "not stated"), study.get("command", "not recorded")
+    made = f"Made by tngd-bench {version}: {command}"
+    short = (title, content.answer, content.pictures, made)
     if "md" in formats:
-        text = markdown(title, content.first_screen(), content.sections, command, version)
-        documents.append(write(output / "report.md", text.encode()))
+        yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made)
     if "tex" in formats:
-        tables = [table for section in content.sections for table in section.tables if table.rows]
-        for table in tables:
-            documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
+        tables = (table for section in content.every for table in section.tables if table.rows)
+        yield from ((f"tables/{table.name}.tex", latex(table)) for table in tables)
     if "pdf" in formats:
-        documents.append(write(output / "report.pdf", pdf(content, title, output.resolve())))
-    return documents
+        yield "report.pdf", pdf.pdf(content, title, output.resolve(), paper)
+    if "brief" in formats:
+        yield "brief.md", markdown.brief(*short)
+        yield "brief.pdf", pdf.brief(*short, output.resolve(), paper)
+    if "comment" in formats:
+        yield "comment.md", markdown.comment(*short, content.every, address)
 
 
 SETTING = "TNGD_BENCH_TREND"

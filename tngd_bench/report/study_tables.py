@@ -77,9 +77,10 @@ def defaults_table(infos: Infos) -> Table:
     """Return the defaults of every optimizer that ran and is registered here, without those that have no value."""
     rows, data = [], []
     for method in dict.fromkeys(kind.method for kind in infos.values()):
+        entry = registry.recorded(method)
         usual = {name: value for name, value in _defaults(method).items() if value is not None}
-        if usual:
-            rows.append((registry.get(method).title, _listed(usual)))
+        if entry is not None and usual:
+            rows.append((entry.title, _listed(usual)))
             data.append({c.OPTIMIZER: method, "defaults": json.dumps(usual)})
     caption = "Defaults of the optimizers, of this version of tngd-bench."
     titles = ("optimizer", "defaults")
@@ -91,7 +92,8 @@ _UNSET = object()
 
 def _defaults(method: str) -> dict[str, Any]:
     """Return the settings of `method` by default; none where it is not registered here."""
-    return dict(registry.get(method).defaults) if registry.is_known(method) else {}
+    entry = registry.recorded(method)
+    return {} if entry is None else dict(entry.defaults)
 
 
 def _listed(settings: Mapping[str, Any]) -> str:
@@ -147,7 +149,7 @@ def compared(results: Results) -> str:
     devices = sorted({str(name) for name in trials[c.DEVICE].dropna()} - {""})
     if devices:
         parts.append(f"device: {quantities.listed(devices)}")
-    return "; ".join(parts) + "."
+    return ". ".join(part[:1].upper() + part[1:] for part in parts) + "."
 
 
 def _tuned(training: pd.DataFrame, infos: Infos) -> str:

@@ -20,7 +20,8 @@ from tngd_bench.studies.store import columns as c
 def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return how these optimizers are measured, as a term and a sentence; () where none ran."""
     methods = dict.fromkeys(kind.method for kind in infos.values() if is_class_name(kind.method))
-    found = [registry.get(name).title if registry.is_known(name) else name for name in methods]
+    entries = {name: registry.recorded(name) for name in methods}
+    found = [name if entry is None else entry.title for name, entry in entries.items()]
     if not found:
         return ()
     sentence = (

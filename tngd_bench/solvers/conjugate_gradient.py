@@ -25,7 +25,9 @@ class CG(Solver):
     product by G and vectors of length N. "auto" takes rows wherever it applies: the right-hand side is the gradient,
     it lies in the range of Bᵀ, and there is no preconditioner.
 
-    `preconditioner` maps a residual (N,) to an approximation of (G + λI)⁻¹ r; it must be symmetric positive definite.
+    `preconditioner` maps a residual (N,) to an approximation of (G + λI)⁻¹ r; it must be a fixed symmetric positive
+    definite matrix, or `flexible` set: then each direction is made conjugate to the last by zᵀ(r − r₋), which holds
+    whatever made z (Golub and Ye 1999; Notay 2000, FCG(1)), at a product of two vectors and one more of them.
     λ = 0 converges to the minimum-norm solution for a rhs in the range of G, and raises ValueError otherwise. With a
     prior p the iterations start there. `.history` of a result holds the residual after each product, relative to the
     one of p, rhs − G p.
@@ -35,6 +37,7 @@ class CG(Solver):
     rtol: float = 1e-6
     preconditioner: Callable[[Tensor], Tensor] | None = None
     space: str = "auto"
+    flexible: bool = False
 
     def __post_init__(self) -> None:
         arguments.integer("max_iterations", self.max_iterations, minimum=1)
@@ -86,15 +89,19 @@ class CG(Solver):
                 break  # the rest of rhs lies outside the range of G + λI: no step along it solves anything
             alpha = energy / curvature
             solution.add_(direction, alpha=alpha)
+            last = residual.clone() if self.flexible else None
             residual.sub_(ggn.factor_rmatvec(rows), alpha=alpha).sub_(direction, alpha=alpha * damping)
             squared = float(residual @ residual)
             history.append(squared**0.5 / norm)
-            if history[-1] <= self.rtol:
-                break
+            if history[-1] <= self.rtol or len(history) == self.max_iterations:
+                break  # before an answer of the preconditioner that nothing would use
             preconditioned = precondition(residual)
             following = squared if preconditioned is residual else float(residual @ preconditioned)
-            torch.add(preconditioned, direction, alpha=following / energy, out=direction)
+            kept = 0.0 if last is None else float(last @ preconditioned)
+            torch.add(preconditioned, direction, alpha=(following - kept) / energy, out=direction)
             energy = following
+            if energy == 0.0:
+                break  # what the preconditioner answers is no direction of descent
         return solution, history
 
     def _in_row_space(self, operator: Shifted[GGN], weights: Tensor) -> tuple[Tensor, list[float]]:

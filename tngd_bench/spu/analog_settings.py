@@ -42,6 +42,9 @@ class AnalogSettings:
     """Time between two readouts."""
     ensemble: int = described("programmings", whole(1), default=1, symbol="K")
     """Programmings with different rounding events whose readouts are averaged (arXiv 2401.16231)."""
+    refinements: int = described("refinements", whole(0), default=0, symbol="k")
+    """Rounds x ← x + Â⁻¹(g − A x) after the first readout: a digital product by A each, and a run from zero on the same
+    arrays. A carried start is then written."""
     scope: str = described("scope", choice("model", "layer"), default="model")
     """One device for the model, or one for each layer, written one after another, relaxing at once: G then has no
     blocks between layers."""
@@ -56,6 +59,20 @@ class AnalogSettings:
             raise ValueError(
                 f"delay must be 0 with ensemble = {self.ensemble}: each programming replaces the last"
             )
+        if self.delay > 0.0 and self.refinements:
+            raise ValueError(
+                f"delay must be 0 with refinements = {self.refinements}: each round replaces what the nodes hold"
+            )
+
+    @property
+    def writes_state(self) -> bool:
+        """Whether a carried start has to be written: the nodes hold one programming's share of x, or a correction."""
+        return self.start == "previous" and (self.ensemble > 1 or self.refinements > 0)
+
+    @property
+    def runs(self) -> int:
+        """Relaxations of one programming, each with a right-hand side in and readouts out."""
+        return 1 + self.refinements
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> AnalogSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,9 @@ from tngd_bench import arguments
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
-from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.ledger import Ledger, added, priced
+from tngd_bench.spu.parts import Array, Parts
+from tngd_bench.spu.upkeep import relax_power_watt, upkeep_j, upkeep_s
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,37 @@ class Workload:
         """The layers that are trained, which have arrays."""
         return tuple(layer for layer in (Layer(*each) for each in self.layers or ()) if layer.trained)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Parameters on each device: those of its layer, or equal parts of N where layers do not make it up."""
+        found = tuple(layer.parameters for layer in self.trained)
+        if len(found) == self.devices and sum(found) == self.parameters:
+            return found
+        least, more = divmod(self.parameters, self.devices)
+        return (least + 1,) * more + (least,) * (self.devices - more)
+
 
 def state_writes(work: Workload) -> int:
     """Times that the N values of x(0) are written onto the nodes.
 
-    An ensemble that starts from the previous state writes it before each programming; one programming finds it there.
+    One programming that is not refined finds the previous state on the nodes; else it is written before each.
     """
-    analog = work.analog
-    return analog.ensemble if analog.start == "previous" and analog.ensemble > 1 else 0
+    return work.analog.ensemble if work.analog.writes_state else 0
+
+
+def arrays_of(device: DeviceDescription, work: Workload) -> tuple[Array, ...]:
+    """Return the arrays of J, H and Jᵀ that an iteration uses."""
+    m, sizes = work.rows, work.sizes
+    middle = (Array(m, m, work.devices),) if device.hessian_array else ()
+    if device.shared_array:
+        return (*(Array(m, n, by_columns=True) for n in sizes), *middle)
+    last = (Array(m, n, by_rows=False, by_columns=True) for n in sizes)
+    return (*(Array(m, n) for n in sizes), *middle, *last)
+
+
+def parts_of(device: DeviceDescription, work: Workload) -> Parts:
+    """Return the parts that a device of this size has."""
+    return Parts.of(device, arrays_of(device, work), work.sizes, work.analog.ensemble)
 
 
 def array_words(device: DeviceDescription, work: Workload) -> int:
@@ -78,7 +103,7 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
     Layers used at several positions send a and g at each. ValueError when the layers are not given.
     """
     if device.upload == "full":
-        return device.cells(work.parameters, work.rows, work.devices)
+        return device.cells(work.parameters, work.rows, work.devices) // device.cells_per_value
     if work.layers is None or work.batch_size is None:
         raise ValueError(
             "layers and batch_size must be given with upload='factored', which sends both ends of layers"
@@ -90,8 +115,8 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
 
 
 def words_on_link(device: DeviceDescription, work: Workload) -> int:
-    """Numbers over the link in one iteration, both directions: arrays, g and x(0) of an ensemble in, x out."""
-    per_programming = array_words(device, work) + 2 * work.parameters
+    """Numbers over the link in one iteration, both directions: arrays, right-hand sides and x(0) in, readouts out."""
+    per_programming = array_words(device, work) + 2 * work.analog.runs * work.parameters
     return work.analog.ensemble * per_programming + state_writes(work) * work.parameters
 
 
@@ -108,24 +133,41 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     give it.
     """
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
-    states = state_writes(work)
+    runs, states = k * analog.runs, state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
-        "write_gradient": k * transfer_s(device, n),
+        "write_gradient": runs * transfer_s(device, n),
         "write_arrays": k * transfer_s(device, array_words(device, work)),
-        "write_cells": priced(device.cell_write_time_s, k * _write_steps(device, work)),
-        "write_convert": conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
-        "relax": k * analog.analog_time * unit,
+        "write_cells": priced(
+            device.cell_write_time_s, k * sum(each.write_steps(device) for each in arrays_of(device, work))
+        ),
+        "write_convert": conversions_s(device.dac_rate_hz, (runs + states) * device.nodes_per_converter),
+        "relax": runs * analog.analog_time * unit,
     }
     if states:
         items["write_state"] = states * transfer_s(device, n)
     if analog.samples > 1:
-        items["relax_average"] = k * (analog.samples - 1) * analog.spacing * unit
+        items["relax_average"] = runs * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
-    items["read"] = k * transfer_s(device, n)
-    return Ledger("s", items, analog.delay * unit)
+    readouts = runs * analog.samples
+    items["read_convert"] = conversions_s(device.adc_rate_hz, readouts * device.nodes_per_converter)
+    items["read"] = runs * transfer_s(device, n)
+    if device.partial_sums_per_tau is not None:
+        # of several devices, which relax at once, the sums of the largest take longest
+        largest = arrays_of(device, replace(work, parameters=max(work.sizes), analog=AnalogSettings()))
+        items["relax_sums"] = priced(_sums(device, work), added(each.sum_s(device) for each in largest))
+    if device.hold_power_watt is not None and analog.start == "previous" and not states:
+        items["relax_hold"] = 0.0
+    streamed = (items["write_arrays"] or 0.0) / k + (items["write_cells"] or 0.0) / k
+    return Ledger("s", items | upkeep_s(device), analog.delay * unit, streamed)
+
+
+def _sums(device: DeviceDescription, work: Workload) -> float:
+    """Times that partial sums are formed in an iteration."""
+    analog = work.analog
+    relaxed = analog.analog_time + (analog.samples - 1) * analog.spacing
+    return analog.ensemble * analog.runs * relaxed * (device.partial_sums_per_tau or 0.0)
 
 
 PRICED_BY: Mapping[str, str] = MappingProxyType(
@@ -134,44 +176,77 @@ PRICED_BY: Mapping[str, str] = MappingProxyType(
         "write_cells": "cell_write_energy_j",
         "write_convert": "dac_energy_j",
         **dict.fromkeys(("relax", "relax_average"), "relax_power_watt"),
+        "relax_sums": "partial_sum_energy_j",
+        "relax_amplifiers": "amplifier_power_watt",
+        "relax_hold": "hold_power_watt",
+        "relax_standby": "standby_power_watt",
+        "write_calibration": "calibration_energy_j",
         "read_convert": "adc_energy_j",
     }
 )
 """The field of a device that an item of its `energy` is priced by."""
 
 
+def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
+    """Return all fields that an item of this device's `energy` is priced by."""
+    if item in ("relax", "relax_average") and device.relax_power_watt is None:
+        return ("cell_volts", "cell_siemens")
+    return (PRICED_BY[item],)
+
+
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
+    runs = k * work.analog.runs
     word = priced(device.link_energy_j_per_bit, device.word_bits)
-    power = device.relax_power_watt
+    cells = device.cells(n, work.rows, work.devices)
+    power = relax_power_watt(device, cells)
     seconds = latency(device, work).items
+    relaxed = added(seconds[name] for name in ("relax", "relax_average", "relax_sums") if name in seconds)
+    sums = added(each.sum_j(device) for each in arrays_of(device, work))
     prices: Mapping[str, float | None] = {
-        "write_gradient": priced(word, k * n),
+        "write_gradient": priced(word, runs * n),
         "write_arrays": priced(word, k * array_words(device, work)),
-        "write_cells": priced(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
-        "write_convert": priced(device.dac_energy_j, (k + state_writes(work)) * n),
+        "write_cells": priced(device.cell_write_energy_j, k * cells),
+        "write_convert": priced(device.dac_energy_j, (runs + state_writes(work)) * n),
         "write_state": priced(word, state_writes(work) * n),
         "relax": priced(power, seconds["relax"]),
         "relax_average": priced(power, seconds.get("relax_average")),
+        "relax_sums": priced(_sums(device, work), sums),
         "relax_slowdown": None,
-        "read_convert": priced(device.adc_energy_j, k * n * work.analog.samples),
-        "read": priced(word, k * n),
+        "read_convert": priced(device.adc_energy_j, runs * n * work.analog.samples),
+        "read": priced(word, runs * n),
+        **upkeep_j(device, seconds, priced(relaxed, parts_of(device, work).amplifiers)),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
 
 
 def break_even_link_rate(
-    device: DeviceDescription, work: Workload, competitor_s: float, digital_s: float = 0.0
+    device: DeviceDescription,
+    work: Workload,
+    competitor_s: float,
+    digital_s: float = 0.0,
+    making_s: float = 0.0,
 ) -> float | None:
     """Link rate (bits/s) at which one iteration takes as long as a digital optimizer's `competitor_s`.
 
     It is bits/(competitor − host − the rest of the bill), the host's seconds `digital_s` overlapping the delay. None:
     no rate is enough. With an item of the bill not stated the rate is a lower bound, and None means the same: the items
-    that are stated already exceed the competitor.
+    that are stated already exceed the competitor. Rows are written beside the `making_s` seconds of `digital_s` in
+    which the host makes them (`Ledger.saved`).
     """
     unlinked = latency(device.override(link_rate_bits_per_s=None), work)
-    return link_rate_left(unlinked, link_bits(device, work), competitor_s, digital_s)
+    bits, blocks = link_bits(device, work), work.rows // (work.batch_size or work.rows)
+    if making_s and blocks > 1:
+        share = 1.0 - 1.0 / blocks
+        streamed = device.word_bits * array_words(device, work)
+        if unlinked.streamed < making_s:  # a link so fast that writing is hidden, all but the last block
+            hidden = competitor_s + share * unlinked.streamed
+            rate = link_rate_left(unlinked, bits - share * streamed, hidden, digital_s)
+            if rate is None or streamed / rate + unlinked.streamed <= making_s:
+                return rate
+        competitor_s += share * making_s
+    return link_rate_left(unlinked, bits, competitor_s, digital_s)
 
 
 def link_rate_left(unlinked: Ledger, bits: float, competitor_s: float, digital_s: float) -> float | None:
@@ -193,14 +268,3 @@ def transfer_s(device: DeviceDescription, words: float) -> float:
 def conversions_s(rate_hz: float | None, conversions: int) -> float | None:
     """Return the seconds of conversions one after another; None where no rate is stated."""
     return None if rate_hz is None else conversions / rate_hz
-
-
-def _write_steps(device: DeviceDescription, work: Workload) -> int:
-    arrays = work.devices * ((1 if device.shared_array else 2) + int(device.hessian_array))
-    cells = device.cells(work.parameters, work.rows, work.devices)
-    return {"array": arrays, "row": arrays * work.rows, "cell": cells}[device.write_parallel]
-
-
-def priced(price: float | None, amount: float | None) -> float | None:
-    """Return the price of an amount; None where either is not stated."""
-    return None if price is None or amount is None else price * amount

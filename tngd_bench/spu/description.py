@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from tngd_bench import arguments
 from tngd_bench.spu.field_info import (
@@ -20,7 +20,6 @@ from tngd_bench.spu.field_info import (
     described,
     field_infos,
     imperfection,
-    in_words,
     price,
     whole,
 )
@@ -28,6 +27,13 @@ from tngd_bench.spu.sources import Sourced
 
 BOLTZMANN = 1.380649e-23
 """J/K, exact by definition of the kelvin."""
+
+NEEDED_WITH = {
+    "row_sum_noise": "temperature_kelvin",
+    "first_stage_noise": "temperature_kelvin",
+    "leak_time_constant_s": "hold_time_s",
+}
+"""Fields that mean nothing without another."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,20 @@ class DeviceDescription:
     """Temperature of thermal noise, κ₀ = (kT/C)/`volts_per_unit`² at each node (see below)."""
     row_sum_noise: bool = imperfection("row-sum noise", FLAG, "array", "smaller", default=False)
     """Scale the thermal noise of a node by its conductance: κᵢ = κ₀ R Σⱼ|Gᵢⱼ|, more where more cells meet."""
+    leak_time_constant_s: float | None = imperfection(
+        "leak time constant", POSITIVE, "node", "larger", symbol="τ_h", unit="s"
+    )
+    """A carried state has fallen to e^(−`hold_time_s`/τ_h) of itself when the next relaxation starts. Exact."""
+    hold_time_s: float | None = price("time of holding the state", "node", "s")
+    """Time between a readout and the next relaxation, which the host and the writing of arrays take."""
+    hold_power_watt: float | None = price("power while holding the state", "node", "W")
+    """Power of the device over `hold_time_s`."""
     relax_power_watt: float | None = price("power while relaxing", "node", "W")
-    """Power of the device while it relaxes."""
+    """Power of the device while it relaxes, amplifiers apart. Without it V²G of all cells, computed, if stated."""
+    cell_volts: float | None = price("voltage over a cell", "array", "V")
+    """V, rms, over a cell while the device relaxes."""
+    cell_siemens: float | None = price("mean conductance of a cell", "array", "S")
+    """G, mean of all cells; together with V the power of a cell, V²G."""
 
     shared_array: bool = described("shared array", FLAG, "array", "larger", default=False)
     """One J serves both directions: one error in place of two. Errors of the middle array can still make it unstable;
@@ -115,14 +133,49 @@ class DeviceDescription:
     cell_write_time_s: float | None = price("time to write a cell", "array", "s")
     """Time to write what is written at once."""
     write_parallel: str = described("written at once", choice("array", "row", "cell"), "array", default="row")
-    """The cells that are written at once."""
+    """The cells of a tile that are written at once."""
+    tiles_written_at_once: int = described("tiles written at once", whole(1), "array", "larger", default=1)
+    """Tiles of an array that are written side by side; arrays are written one after another."""
     cell_write_energy_j: float | None = price("energy to write a cell", "array", "J")
     """Energy of writing one cell."""
+    write_endurance: float | None = described(
+        "write endurance", POSITIVE, "array", "larger", unit="writes", absent="not stated"
+    )
+    """Writes after which a cell is worn out; `predict` prints the iterations that they last for."""
+    cells_per_value: int = described("cells per value", whole(1, 2), "array", "smaller", default=1)
+    """2: a signed value is the difference of two cells, its positive and its negative part. Each is rounded, errs and
+    can be stuck by itself, so that a value errs by √2 σ. 1: a cell holds the sign too."""
+    tile_rows: int | None = described("rows of a tile", whole(1), "array", absent="whole array")
+    """Rows of cells on a tile; a larger array is cut into several."""
+    tile_columns: int | None = described("columns of a tile", whole(1), "array", absent="whole array")
+    """Columns of cells on a tile; a signed value takes `cells_per_value` of them, side by side."""
+    wire_ohm: float | None = imperfection("wire resistance", NON_NEGATIVE, "array", "smaller", unit="Ω")
+    """Resistance of a wire from one cell of a tile to the next. Needs `cells_per_value` = 2. To first order in the
+    loss of signal; refused where a cell loses more than 10 %, there right to 1 % of the full scale."""
+    partial_sums_per_tau: float | None = described(
+        "digital sums of tiles", POSITIVE, "array", "larger", unit="1/τ", absent="analog"
+    )
+    """Times in τ that the outputs of tiles are converted, added digitally and written on, while the nodes are held. A
+    bill alone: the loop is simulated without such steps. Without it currents of tiles add on a wire, in no time."""
+    partial_sum_time_s: float | None = price("time of a digital sum", "array", "s")
+    """Time that adding the partial sums of all tiles of an array takes, converters apart."""
+    partial_sum_energy_j: float | None = price("energy of a digital sum", "array", "J")
+    """Energy of adding one partial sum."""
+    converters_per_tile: int | None = described(
+        "converters of a tile", whole(1), "array", "larger", absent="one an output"
+    )
+    """Pairs of A/D and D/A converters on a tile for partial sums; its outputs take turns."""
+    cell_area_m2: float | None = price("area of a cell", "array", "m²")
+    """Area of a cell with its share of the wires."""
 
     dac_bits: int | None = imperfection("DAC resolution", bits(), "converter", "larger", unit="bits")
     """Bits of g as it is written; full scale follows the signal. Error: at most half a level."""
     adc_bits: int | None = imperfection("ADC resolution", bits(), "converter", "larger", unit="bits")
-    """Bits of x as it is read; full scale follows the signal. Error: at most half a level."""
+    """Bits of x as it is read; full scale is `adc_range_volts` or follows the signal. Error: at most half a level."""
+    adc_range_volts: float | None = imperfection(
+        "ADC range", POSITIVE, "converter", "larger", unit="V", absent="follows the signal"
+    )
+    """Fixed full scale ±V of the A/D converters: x beyond it is clipped."""
     adc_noise_volts: float | None = imperfection(
         "ADC noise", NON_NEGATIVE, "converter", "smaller", unit="V", random="at a conversion"
     )
@@ -141,6 +194,8 @@ class DeviceDescription:
     """Energy of a D/A conversion."""
     adc_energy_j: float | None = price("energy of an A/D conversion", "converter", "J")
     """Energy of an A/D conversion."""
+    converter_area_m2: float | None = price("area of a converter", "converter", "m²")
+    """Area of one converter, A/D or D/A."""
 
     amplifier_gain: float | None = imperfection(
         "amplifier gain", POSITIVE, "amplifier", "larger", symbol="A₀", scale="V/V"
@@ -149,9 +204,29 @@ class DeviceDescription:
     amplifier_bandwidth_hz: float | None = imperfection(
         "amplifier bandwidth", POSITIVE, "amplifier", "larger", symbol="GBW", unit="Hz"
     )
-    """Gain-bandwidth product: the first array's outputs lag by NG/(2π·GBW)/(1 + NG/A₀). Changes the transient, not the
-    fixed point. Exact, with m more states."""
+    """Gain-bandwidth product: outputs lag by NG/(2π·GBW)/(1 + NG/A₀). Changes the transient, not the fixed point.
+    Exact, with m more states, of the first stage; see `lagging_stages`."""
+    lagging_stages: str = described("lagging stages", choice("first", "all"), "amplifier", default="first")
+    """The amplifiers that lag: those behind the first array, or behind all three. "all" is exact, with N + 2m more
+    states, and refused beyond 1024 states."""
+    amplifier_noise_v_per_rthz: float | None = imperfection(
+        "amplifier noise", NON_NEGATIVE, "amplifier", "smaller", symbol="e_n", unit="V/√Hz", random="in time"
+    )
+    """Input-referred voltage noise of each amplifier, white and one-sided. At an output it is NG e_n, so that x has a
+    covariance in the range of J as well. Exact."""
+    first_stage_noise: bool = imperfection("first-stage noise", FLAG, "amplifier", "smaller", default=False)
+    """Thermal noise of the first array's cells and feedback: 4kTR·NG at each of its outputs. Exact."""
+    amplifier_power_watt: float | None = price("power of an amplifier", "amplifier", "W")
+    """Power of one amplifier while the device relaxes; there is one an output of each array."""
 
+    standby_power_watt: float | None = price("standby power", "chip", "W")
+    """Power that is drawn all the time that the device takes, whatever it does."""
+    calibration_time_s: float | None = price("time of a calibration", "chip", "s")
+    """Time of calibrating the device or refreshing its cells, once in `calibration_interval` iterations."""
+    calibration_energy_j: float | None = price("energy of a calibration", "chip", "J")
+    """Energy of the same."""
+    calibration_interval: int = described("calibration interval", whole(1), "chip", "larger", default=1)
+    """Iterations from one calibration to the next."""
     instance: int = described("instance of the chip", whole(0), "chip", default=0)
     """Seed of what is fixed in one chip: its capacitors and its dead cells."""
 
@@ -166,8 +241,17 @@ class DeviceDescription:
             raise ValueError(
                 f"conductance_max_siemens must be > conductance_min_siemens = {low:g}, not {high:g}"
             )
-        if self.row_sum_noise and self.temperature_kelvin is None:
-            raise ValueError("temperature_kelvin must be given with row_sum_noise")
+        for name, needed in NEEDED_WITH.items():
+            if getattr(self, name) and getattr(self, needed) is None:
+                raise ValueError(f"{needed} must be given with {name}")
+        if self.wire_ohm and self.cells_per_value == 1:
+            raise ValueError(
+                "cells_per_value must be 2 with wire_ohm: a wire carries currents of conductances >= 0"
+            )
+        if self.tile_columns is not None and self.tile_columns < self.cells_per_value:
+            raise ValueError(
+                f"tile_columns must be >= cells_per_value = {self.cells_per_value}, not {self.tile_columns}"
+            )
 
     def override(self, **fields: object) -> Self:
         """This device with other values; a field's source goes with its value. ValueError for an unknown field."""
@@ -192,9 +276,19 @@ class DeviceDescription:
         return BOLTZMANN * self.temperature_kelvin / self.capacitance_farad / self.volts_per_unit**2
 
     @property
+    def is_tiled(self) -> bool:
+        """Whether arrays are cut into tiles."""
+        return self.tile_rows is not None or self.tile_columns is not None
+
+    @property
     def rail(self) -> float:
         """Largest |x| in signal units; infinite without rails."""
         return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
+
+    @property
+    def adc_range(self) -> float | None:
+        """Largest |x| that the A/D converters read, in signal units; None where it follows the signal."""
+        return None if self.adc_range_volts is None else self.adc_range_volts / self.volts_per_unit
 
     @property
     def imperfections(self) -> tuple[str, ...]:
@@ -213,34 +307,27 @@ class DeviceDescription:
         """Whether the bill depends on what is on the arrays: a conductance range sets the scale that slows settling."""
         return self.conductance_max_siemens is not None
 
+    @property
+    def value_error(self) -> float:
+        """Standard deviation of a signed value by programming, relative to its array's full scale."""
+        return (self.programming_error or 0.0) * math.sqrt(self.cells_per_value)
+
+    @property
+    def held(self) -> float:
+        """Share of a carried state that is left when the next relaxation starts."""
+        if self.leak_time_constant_s is None:
+            return 1.0
+        assert self.hold_time_s is not None  # NEEDED_WITH
+        return math.exp(-self.hold_time_s / self.leak_time_constant_s)
+
     def cells(self, parameters: int, rows: int, layers: int = 1) -> int:
-        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires.
+        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires; pairs twice.
 
         A device for each of several `layers` has an H of its own.
         """
         jacobians = parameters * (1 if self.shared_array else 2)
-        return rows * ((layers * rows if self.hessian_array else 0) + jacobians)
+        return self.cells_per_value * rows * ((layers * rows if self.hessian_array else 0) + jacobians)
 
 
 DEVICE_FIELDS = field_infos(DeviceDescription)
 """Description of each physical field of a device, by name."""
-
-
-def sourced_parameters(device: DeviceDescription) -> dict[str, dict[str, Any]]:
-    """What a device has a source for, or differs by from an ideal one: {parameter: {value, grade, source}}.
-
-    Without a source there is a value alone; an infinite one is in a word. Prices that an ideal device has too, no time
-    at all, need no source.
-    """
-    free = (None, 0.0, math.inf)
-    differs = (
-        name
-        for name in DEVICE_FIELDS
-        if (value := getattr(device, name)) != (default := getattr(DeviceDescription, name))
-        and not (default is None and value in free)
-    )
-    return {
-        name: {"value": in_words(getattr(device, name)), **(dataclasses.asdict(origin) if origin else {})}
-        for name in dict.fromkeys((*device.sources, *differs))
-        for origin in (device.sources.get(name),)
-    }

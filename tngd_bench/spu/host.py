@@ -17,6 +17,7 @@ def host_pass(
     targets: Tensor,
     upload: str = "full",
     columns: int | None = None,
+    products: int = 0,
     verify: bool | Verification = False,
 ) -> None:
     """Do the digital side of one TNGD iteration and discard the results; for timing and counting.
@@ -25,11 +26,14 @@ def host_pass(
     stream them; "factored" stops at layer inputs and output gradients. B is formed in place of J: same shape, same
     cost, the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not
     fit (`GGN.matrix_free`), a few columns of S are made and dropped at a time; `columns` stops after that many.
-    `verify` is as in `GGN`, off by default because a check is no part of an iteration.
+    `products` are those by G that refinements or conjugate gradients take. `verify` is as in `GGN`, off by default
+    because a check is no part of an iteration.
     """
     DEVICE_FIELDS["upload"].accepted.check("upload", upload)
     ggn = GGN(model, loss, inputs, targets, verify=verify)
-    _ = ggn.gradient
+    vector = ggn.gradient
+    for _ in range(products):
+        ggn.matvec(vector)
     if ggn.matrix_free:
         last = ggn.rows_per_sample if columns is None else min(columns, ggn.rows_per_sample)
         for first in range(0, last, COLUMNS_AT_ONCE):
@@ -47,3 +51,8 @@ def host_pass(
 def upload_of(optimizer: object) -> str:
     """The form in which an optimizer's device takes the Jacobian; "full" for one that describes no device."""
     return str(getattr(getattr(optimizer, "device", None), "upload", "full"))
+
+
+def products_of(optimizer: object) -> int:
+    """The curvature products that an optimizer on a device makes on its host in an iteration, as the last one had."""
+    return int(getattr(optimizer, "host_products", None) or 0)

@@ -50,11 +50,20 @@ class Processor:
                 arguments.real(name, value, above=0.0)
 
     @staticmethod
-    def named(name: str, precision: str = DEFAULT_PRECISION, flops: float | None = None) -> Processor:
-        """The processor called `name` at a `precision`, its rate replaced by `flops` per second where given."""
+    def named(
+        name: str,
+        precision: str = DEFAULT_PRECISION,
+        flops: float | None = None,
+        watts: float | None = None,
+    ) -> Processor:
+        """The processor called `name` at a `precision`, its rate in FLOP/s and its power replaced where given."""
         known = _processors()
         found = known[arguments.choice("processor", name, known)]
         arguments.choice("precision", precision, NUMBER_BYTES)
+        if watts is not None:
+            sources = {key: source for key, source in found.sources.items() if key != "power_watt"}
+            power = arguments.real("host_watts", watts, above=0.0)
+            found = dataclasses.replace(found, power_watt=power, sources=sources)
         if flops is None:
             return dataclasses.replace(found, precision=precision)
         sources = {key: source for key, source in found.sources.items() if key != precision}

@@ -1,5 +1,7 @@
 """Sourced figures: tables in TOML whose numbers each have a grade and a source."""
 
+import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from tngd_bench import arguments
+from tngd_bench.spu.field_info import field_infos, in_words
 
 GRADES = ("S", "S2", "C", "U")
 """Read in the source, secondary source, computed from sourced figures, engineering judgement."""
@@ -48,3 +51,24 @@ def separated(owner: str, table: Mapping[str, Any]) -> tuple[dict[str, Any], dic
             arguments.choice(f"{owner}, {key}: grade", entry["grade"], GRADES), entry["source"]
         )
     return values, sources
+
+
+def sourced_parameters(device: Any) -> dict[str, dict[str, Any]]:
+    """What a device has a source for, or differs by from an ideal one: {parameter: {value, grade, source}}.
+
+    Without a source there is a value alone; an infinite one is in a word. Prices that an ideal device has too, no time
+    at all, need no source.
+    """
+    free = (None, 0.0, math.inf)
+    described: type = type(device)
+    differs = (
+        name
+        for name in field_infos(described)
+        if (value := getattr(device, name)) != (default := getattr(described, name))
+        and not (default is None and value in free)
+    )
+    return {
+        name: {"value": in_words(getattr(device, name)), **(dataclasses.asdict(origin) if origin else {})}
+        for name in dict.fromkeys((*device.sources, *differs))
+        for origin in (device.sources.get(name),)
+    }

@@ -190,3 +190,37 @@ def test_a_size_at_which_the_level_was_not_swept_does_not_count():
     finding = device_tests.tolerated(together(swept(HARMLESS), other), {**TOLERATED, "over": ["parameters"]})
     assert [part.what for part in finding.parts if not part.holds] == ["another N"]
     assert "this level was not swept" in finding.missing
+
+
+def test_a_level_that_is_claimed_to_be_too_much():
+    claimed = {**TOLERATED, "outside": True}
+    too_much = device_tests.tolerated(swept({0.0: 0.0, 1e-4: 0.0, 1e-3: 1.0}), claimed)
+    assert outcome(too_much) == [(True, True)]
+    assert "and beyond" in too_much.rule
+    assert outcome(device_tests.tolerated(swept(HARMLESS), claimed)) == [(False, True)]
+
+
+LEVELS = (1e-4, 3e-4, 1e-3, 3e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (1e-3, 3e-4, [(True, True)]),
+        (1e-4, 3e-4, [(False, True)]),
+        (3e-4, 3e-4, [(False, False)]),  # between 3e-4 and 1e-3 nothing was tried
+        (3e-3, 1e-4, [(True, True)]),
+        (1e-3, 0.0, []),  # of no level that is tolerated there is no multiple
+    ],
+)
+def test_a_tolerance_is_raised_by_a_factor_or_not(first, second, expected):
+    pools = [
+        swept({0.0: 0.0, **{level: float(level > worst) for level in LEVELS}}, optimizer=name)
+        for name, worst in (("tngd[refinements=2]", first), ("tngd", second))
+    ]
+    asked = {"first": "tngd[refinements=2]", "second": "tngd", "parameter": "noise_variance", "factor": 3}
+    finding = device_tests.raised_tolerance(together(*pools), asked)
+    assert outcome(finding) == expected
+    assert bool(finding.missing) is not bool(expected)
+    alone = device_tests.raised_tolerance(pools[0], asked)
+    assert alone.missing == "noise_variance was not swept for both"

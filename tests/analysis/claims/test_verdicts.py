@@ -73,7 +73,7 @@ def test_a_verdict_carries_when_its_rule_was_fixed(probe):
 
 def test_what_the_claims_name_is_what_the_study_runs():
     studies = [load_study(name, (), "full").study for name in ("paper", "paper-fig5")]
-    studies.append(load_study("beyond-kfac").study)
+    studies += [load_study(name).study for name in ("beyond-kfac", "refinement")]
     studies.append(load_study("quick").study)  # which has everything tuned on the digits
     sections = {section.name: section for study in studies for section in (*study.cost, *study.training)}
     for claim in CLAIMS:

@@ -21,7 +21,7 @@ def test_the_bill_is_that_of_what_the_arrays_hold(name: str) -> None:
         settings |= {"copies": 4, "inverse_interval": 20}
     use = device_use("paper", settings)
     assert use is not None
-    assert use.is_of_factors == (name == "tkfac")
+    assert use.runs_depend_on_size == (name == "tkfac")
     paper = Device.preset("paper")
     if name == "tkfac":
         work = kronecker.KroneckerWorkload(kronecker.FactorShape.of(LAYERS), 50.0, 4, 20)

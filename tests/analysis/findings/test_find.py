@@ -140,10 +140,10 @@ def test_the_cheapest_is_named_per_size_and_first_order_optimizers_do_not_compet
         study.cost("ngd-gram", parameters, gram, spread=0.0)
         study.cost("tngd", parameters, 1e-3, link=5e-3, spread=0.0)
     sentence = study.find().cost
-    assert "NGD (dense) at N = 100, NGD (Gram) at N = 1,000–10,000" in sentence
-    assert "at N = 10,000 TNGD needs 6.00 ms (measured digital + modelled device)" in sentence
+    assert "NGD (dense) at 1 of 3 sizes, NGD (Gram) at 2 of 3 sizes." in sentence
+    assert "At N = 10,000 TNGD needs 6.00 ms (measured digital + modelled device)" in sentence
     assert "the modelled link takes 83.3 %" in sentence
-    assert ": 2.00× [" in sentence
+    assert "That is 2.00× [" in sentence
     assert "strongest digital competitor, NGD (Gram)." in sentence
     assert "untested" not in sentence
     assert "SGD" not in sentence
@@ -164,11 +164,11 @@ def test_a_lead_within_the_noise_is_not_confirmed(study):
     assert "not confirmed" in study.find().cost
 
 
-@pytest.mark.parametrize(("times", "doubt"), [(1.08, " (within run-to-run spread)"), (1.3, "")])
+@pytest.mark.parametrize(("times", "doubt"), [(1.08, "Within run-to-run spread. "), (1.3, "")])
 def test_a_lead_that_another_run_may_turn_round_is_within_its_spread(study, times, doubt):
     study.cost("ngd-gram", 100, 1e-3, spread=0.005)
     study.cost("ngd-woodbury", 100, times * 1e-3, spread=0.005)
-    assert f": NGD (Gram) at N = 100{doubt};" in study.find().cost
+    assert f": NGD (Gram) at N = 100. {doubt}Run-to-run spread" in study.find().cost
 
 
 def test_too_few_pairs_are_said_to_test_nothing_and_how_many_are_needed(study):
@@ -176,7 +176,7 @@ def test_too_few_pairs_are_said_to_test_nothing_and_how_many_are_needed(study):
     study.cost("ngd-woodbury", 100, 2e-3, spread=0.0, repetitions=1)
     study.cost("tngd", 100, 4e-3, spread=0.0, repetitions=1)
     sentence = study.find().cost
-    assert "NGD (Gram) at N = 100 (untested); a test takes 5 paired iterations from 3 processes" in sentence
+    assert "NGD (Gram) at N = 100. Untested. A test takes 5 paired iterations from 3 processes" in sentence
     assert sentence.endswith(
         "NGD (Gram) (untested: 3 paired iterations from 3 processes, a test takes 5 from 3 processes)."
     )
@@ -196,20 +196,15 @@ def test_convergence_is_decided_by_a_paired_test_corrected_for_the_rivals(study)
     study.train("adam", [2 * loss for loss in ours])
     study.train("sgd", [0.05, 0.06, 0.07, *[2 * loss for loss in ours[3:]]])
     study.train("kfac", [0.01, *[None] * 7])
-    for label in ("tngd", "ngd-gram", "adam", "kfac"):
-        study.cost(label, 100, 2e-3, spread=0.0)
     sentence = study.find().convergence
     assert "On digits-mlp (N = 100, b = 4, 50 iterations, settings not tuned) TNGD ended at" in sentence
     assert "a median training loss of 0.135" in sentence
     assert (
-        ", higher than NGD (Gram) (0.131), lower than K-FAC (0.0100, 1 of 8 seeds finished) and Adam (0.270) "
-        "(signed-rank test, p ≤ 5 % after Holm's correction, 8 paired seeds), with"
+        "0.135. That is higher than NGD (Gram) (0.131). "
+        "That is lower than K-FAC (0.0100, 1 of 8 seeds finished) and Adam (0.270) "
+        "(signed-rank test, p ≤ 5 % after Holm's correction, 8 paired seeds). "
+        "No difference confirmed to SGD (0.270)."
     ) in sentence
-    assert "no difference confirmed to SGD (0.270)" in sentence
-    clock = "iterations × cost per iteration, the device modelled"
-    took = f"test accuracy ≥ 90 % took, as median (after, by] [its interval over seeds], {clock}"
-    assert f"{took}: TNGD (0 s, 100 ms]" in sentence
-    assert "SGD 50 iterations, seconds not known" in sentence  # its training's own clock is no cost
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -218,7 +213,7 @@ def test_seeds_that_cannot_decide_are_too_few_to_tell(study, seeds):
     study.train("adam", [0.9] * seeds)
     sentence = study.find().convergence
     assert (
-        f", lower than Adam (0.900) in {seeds} of {seeds} paired seeds (too few to tell: 6 seeds needed)"
+        f". It is lower than Adam (0.900) in {seeds} of {seeds} paired seeds. That is too few to tell: 6 seeds needed."
         in sentence
     )
 
@@ -227,7 +222,7 @@ def test_a_diverged_tngd_is_reported_as_such_and_not_as_a_number(study):
     study.train("tngd", [None, None, None])
     study.train("adam", [0.2, 0.2, 0.2])
     sentence = study.find().convergence
-    assert "TNGD gave no final loss (diverged); the others: Adam (0.200)" in sentence
+    assert "TNGD gave no final loss (diverged). The others: Adam (0.200)." in sentence
     assert "confirmed" not in sentence
 
 
@@ -241,11 +236,11 @@ def test_a_second_clause_compares_what_was_tuned_with_its_like(study):
     study.train("tngd[tuned]", [0.01, 0.02, 0.03], accuracy=[0.97, 0.975, 0.98], method="tngd")
     study.train("kfac[tuned]", [0.001, 0.002, 0.003], accuracy=[0.96, 0.97, 0.99], method="kfac")
     first, second = study.find(tuning_record={"search": {"problem": "mnist-cnn"}}).convergence.split(" All ")
-    assert "settings not tuned) TNGD ended at a median training loss of 0.110, lower than Adam" in first
+    assert "settings not tuned) TNGD ended at a median training loss of 0.110. It is lower than Adam" in first
     assert second == (
-        "tuned on mnist-cnn: TNGD ended at 0.0200, lower than K-FAC (0.00200) in 0 of 3 paired seeds, lower than Adam "
-        "(0.0600) in 3 of 3 paired seeds (too few to tell: 7 seeds needed); its test accuracy, 97.5 %, is the highest, "
-        "before K-FAC (97 %; higher in 2 of 3 paired seeds, too few to tell)."
+        "tuned on mnist-cnn: TNGD ended at 0.0200. It is lower than K-FAC (0.00200) in 0 of 3 paired seeds. It is "
+        "lower than Adam (0.0600) in 3 of 3 paired seeds. That is too few to tell: 7 seeds needed. Its test accuracy, "
+        "97.5 %, is the highest, before K-FAC (97 %; higher in 2 of 3 paired seeds, too few to tell)."
     )
 
 
@@ -284,14 +279,11 @@ def test_the_best_setting_of_each_method_is_compared_and_whoever_ran_is_a_rival(
     study.train("adam[lr=0.01]", [0.10, 0.11, 0.12], method="adam")
     study.train("adam[lr=1]", [0.01, None, None], method="adam")
     study.train("shampoo", [0.05, 0.06, 0.07], accuracy=0.99)
-    study.cost("shampoo", 100, 2e-3, spread=0.0)
     sentence = study.find().convergence
-    assert "TNGD (lr = 0.1) ended at a median training loss of 0.210, lower than" in sentence
+    assert "TNGD (lr = 0.1) ended at a median training loss of 0.210. It is lower than" in sentence
     assert "shampoo (0.0600)" in sentence
     assert "Adam (lr = 0.01) (0.110)" in sentence
     assert "1.7" not in sentence
-    assert "≥ 95 % took, as median (after, by] [its interval over seeds], iterations × cost" in sentence
-    assert "shampoo (0 s, 100 ms]" in sentence
 
 
 def test_of_sections_alike_the_first_in_order_of_their_numbers_is_told_with_its_batch_size(study):
@@ -317,11 +309,11 @@ def test_noise_states_a_tolerance_or_that_there_is_none(study):
         study.train("tngd", worse(shift), "adc_bits", bits)
     sentence = study.find().noise
     assert sentence.startswith(
-        "Levels at which final training loss and test accuracy are no worse than the ideal device's on the same seed "
-        "by more than 5 % of the loss (or 0.01) and 1 point of accuracy, paired signed-rank test at 5 % (test accuracy "
-        "from → to): On digits-mlp, N = 100, 5 seeds: "
+        "Levels no worse than the ideal device on the same seed, by final training loss and test accuracy. Margins: "
+        "5 % of the loss (or 0.01) and 1 point of accuracy (paired signed-rank test at 5 %; test accuracy from → to). "
+        "On digits-mlp, N = 100, 5 seeds. "
     )
-    assert "thermal noise κ₀: TNGD up to 0.001, not 0.1, 93 → 93 %" in sentence
+    assert "Thermal noise κ₀: TNGD up to 0.001, not 0.1, 93 → 93 %" in sentence
     assert "ADC resolution: TNGD at no level, not even 8 bits" in sentence
     assert sentence.count("N = 100, 5 seeds") == 1
 
@@ -353,7 +345,9 @@ def test_noise_of_losses_alone_says_so(study):
     for level in (0.0, 0.1):
         study.train("tngd", IDEAL, "noise_variance", level, accuracy=math.nan)
     sentence = study.find().noise
-    assert sentence.startswith("Levels at which final training loss is no worse")
+    assert sentence.startswith(
+        "Levels no worse than the ideal device on the same seed, by final training loss. "
+    )
     assert "accuracy" not in sentence
 
 
@@ -365,8 +359,8 @@ def test_every_imperfection_is_in_the_sentence_with_its_direction_and_what_diver
     for delay in (0.0, 1.0):
         study.train("tngd", IDEAL, "delay", delay)
     sentence = study.find().noise
-    assert "programming error: TNGD up to 0.003, not 0.01 (5 of 5 seeds diverge)" in sentence
-    assert "rail voltage: TNGD down to 1, not 0.3" in sentence
+    assert "Programming error: TNGD up to 0.003, not 0.01 (5 of 5 seeds diverge)" in sentence
+    assert "Rail voltage: TNGD down to 1, not 0.3" in sentence
     assert "delay" not in sentence  # a setting of the algorithm, not an imperfection
 
 
@@ -411,7 +405,7 @@ def test_of_many_settings_the_two_ends_are_named(study):
         for level in (0.0, 1e-4, 1e-3, 1e-2, 1e-1):
             study.train(label, worse(0.0 if level <= last else 1.0), "noise_variance", level)
     sentence = study.find().noise
-    least, most = sentence.split("thermal noise κ₀, 4 settings: least ")[1].split(", most ")
+    least, most = sentence.split("Thermal noise κ₀, 4 settings: least ")[1].split(", most ")
     assert "0.3" in least
     assert "up to 10⁻⁴, not 0.001" in least
     assert "up to 0.01, not 0.1" in most
@@ -442,13 +436,13 @@ def test_what_is_not_confirmed_is_said_once_for_all_imperfections(study):
 
 @pytest.mark.parametrize("spread", [1e-6, 0.02, 0.8])
 def test_the_times_told_agree_with_their_ratio_or_the_sentence_says_why_not(spread):
-    for parameters in range(100, 120):
+    for parameters in range(100, 108):
         made = Study()
         made.cost("tngd", parameters, 2e-3, spread=spread)
         made.cost("ngd-gram", parameters, 1e-3, spread=spread)
         text = made.find().cost
         own, ratio, rival = re.search(
-            r"needs ([\d.]+ .s) .*: ([\d.]+)× \[.*?\] the ([\d.]+ .s) of", text
+            r"needs ([\d.]+ .s) .* is ([\d.]+)× \[.*?\] the ([\d.]+ .s) of", text
         ).groups()
         quotient = seconds_of(own) / seconds_of(rival)
         if "the times scatter" in text:

@@ -126,7 +126,10 @@ def test_a_lower_bound_wins_no_cell_but_leaves_it_open():
 
 def test_a_use_names_the_times_its_device_does_not_state():
     assert DeviceUse(Device.preset("paper")).not_stated == ()
-    assert DeviceUse(Device.preset("board").override(upload="factored")).not_stated == ("write_cells",)
+    assert DeviceUse(Device.preset("board").override(upload="factored")).not_stated == (
+        "write_cells",
+        "relax_slowdown",
+    )
     assert DeviceUse(Device.preset("sram-mdac"), AnalogSettings(samples=3)).not_stated == (
         "write_cells",
         "write_convert",

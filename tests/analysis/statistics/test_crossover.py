@@ -78,6 +78,6 @@ def test_the_interval_covers_though_sizes_have_effects_of_their_own():
     assert coverage(60) >= 0.84
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="400 simulated experiments")
 def test_the_interval_covers_at_about_its_nominal_level():
     assert 0.92 <= coverage(400) <= 0.995

@@ -112,7 +112,7 @@ def test_intervals_cover_the_truth_though_sizes_have_effects_of_their_own():
     assert coverage(100, overhead=15.0)[1] >= 0.88
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="800 simulated experiments")
 @pytest.mark.parametrize("exponent", [1.0, 2.0])
 def test_intervals_cover_at_their_nominal_level(exponent):
     log_log, over = coverage(800, overhead=0.0, exponent=exponent)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.training import stability
-from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 
 
 def trial(key, margin=None, *, error=0.01, level=1.0, **values):

@@ -34,7 +34,7 @@ def test_a_template_registers_its_own_name_and_passes_its_first_check(kind, caps
     assert outcome(CHECKS[kind][0], "my-own")[0] == "passed"
 
 
-@pytest.mark.slow  # simulates a device, counts operations, measures memory
+@pytest.mark.slow(reason="simulates a device, counts operations, measures memory")
 @pytest.mark.parametrize("kind", PLUGINS)
 def test_a_template_passes_every_check(kind):
     run(["new", kind, "my-own"])
@@ -104,7 +104,7 @@ def test_bad_plugins_are_bad_input(here, capsys):
     assert told.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="a process for each check")
 def test_a_template_is_tested_in_processes_and_told_as_a_table_and_as_json(capsys):
     run(["new", "device", "mine"])
     capsys.readouterr()
@@ -118,7 +118,7 @@ def test_a_template_is_tested_in_processes_and_told_as_a_table_and_as_json(capsy
     assert {each["status"] for each in findings} == {"passed"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="waits for limits of time")
 def test_one_that_hangs_or_ends_its_process_fails_its_checks_and_stops_nothing(here, capsys):
     run(["new", "optimizer", "mine"])
     text = (here / "mine.py").read_text()

@@ -91,23 +91,22 @@ def test_it_works_to_a_trillion_parameters_on_every_device():
 
 
 def test_a_time_that_is_not_stated_makes_every_sum_with_it_a_lower_bound():
-    board = json.loads(predict(*SIZES, "--device", "board", "--processor", "a100", "--json"))
-    seconds = board["device"]["seconds"]
+    mdac = json.loads(predict(*SIZES, "--device", "sram-mdac", "--processor", "a100", "--json"))
+    seconds = mdac["device"]["seconds"]
     stated = [value for name, value in seconds.items() if value is not None and name != "at_least"]
-    assert (seconds["write_cells"], seconds["total"], board["device"]["iteration_seconds"]) == (None,) * 3
+    assert (seconds["write_cells"], seconds["total"], mdac["device"]["iteration_seconds"]) == (None,) * 3
     assert seconds["at_least"] == pytest.approx(sum(stated))
-    total = sum(stated) + board["device"]["host_seconds"]
-    assert board["device"]["iteration_at_least_seconds"] == pytest.approx(total)
-    rows = {row["name"]: row for row in board["digital"]}
+    total = sum(stated) + mdac["device"]["host_seconds"]
+    assert mdac["device"]["iteration_at_least_seconds"] == pytest.approx(total)
+    rows = {row["name"]: row for row in mdac["digital"]}
     assert {row["break_even_link_bits_per_s"] for row in rows.values()} == {None}
     assert rows["sgd"]["break_even_link_at_least_bits_per_s"] is None
-    priced = json.loads(
-        predict(*SIZES, "--device", "board", "--set", "cell_write_time_s=0", "--processor", "a100", "--json")
-    )
+    free = ("--set", "cell_write_time_s=0", "--set", "dac_rate_hz=unlimited")
+    priced = json.loads(predict(*SIZES, "--device", "sram-mdac", *free, "--processor", "a100", "--json"))
     assert priced["device"]["seconds"]["total"] == seconds["at_least"]
     for row in priced["digital"]:
         assert row["break_even_link_bits_per_s"] == rows[row["name"]]["break_even_link_at_least_bits_per_s"]
-    text = predict(*SIZES, "--device", "board", "--processor", "a100")
+    text = predict(*SIZES, "--device", "sram-mdac", "--processor", "a100")
     assert [
         line.split()[1] for line in text.splitlines() if line.split()[:1] in (["total"], ["iteration"])
     ] == ["≥"] * 2
@@ -301,3 +300,78 @@ def test_a_study_s_device_is_predicted_for(capsys, tmp_path):
     assert mine["device"]["seconds"] == json.loads(capsys.readouterr().out)["device"]["seconds"]
     assert command_line.run([*words, "--device", f"{study}:nine"]) == 3
     assert "did you mean 'mine'" in capsys.readouterr().err
+
+
+def test_host_and_rival_are_priced_by_the_same_processor():
+    table = json.loads(predict(*SIZES, "--device", "board", "--processor", "a100", "--json"))
+    device = table["device"]
+    assert device["host_joules"] == pytest.approx(400.0 * device["host_seconds"])
+    assert device["iteration_joules"] is None  # the board states no price for its cells
+    stated = device["joules"]["at_least"] or 0.0
+    assert device["iteration_at_least_joules"] == pytest.approx(device["host_joules"] + stated)
+    for part in ("host", "kfac"):
+        assert table["tkfac"][f"{part}_joules"] == pytest.approx(400.0 * table["tkfac"][f"{part}_seconds"])
+    own = json.loads(predict(*SIZES, "--processor", "a100", "--host-watts", 100, "--json"))
+    assert own["device"]["host_joules"] == pytest.approx(100.0 * own["device"]["host_seconds"])
+    assert "power_watt" not in own["processor"]["sources"]
+    rows = json.loads(predict(*SIZES, "--processor", "a100", "--sweep", "device=paper,rram,board", "--json"))
+    for row in rows:
+        assert row["host_j"] == pytest.approx(400.0 * row["host_s"])
+        assert row["kfac_j"] == pytest.approx(400.0 * row["kfac_s"])
+        assert row["iteration_at_least_j"] == pytest.approx(row["host_j"] + (row["device_at_least_j"] or 0.0))
+
+
+def test_overlap_and_host_precision_change_the_host_s_part_alone():
+    size = ["--parameters", "1e6", "--batch", "4096", "--outputs", "10", "--processor", "h100"]
+    size += ["--set", "upload=factored"]  # whole arrays are made at the speed of the memory
+    plain = json.loads(predict(*size, "--json"))
+    beside = json.loads(predict(*size, "--overlap", "--json"))
+    saved = plain["device"]["overlap_saves_seconds"]
+    assert saved == beside["device"]["overlap_saves_seconds"] > 0.0
+    for name in ("iteration_seconds", "iteration_at_least_seconds"):
+        assert beside["device"][name] == pytest.approx(plain["device"][name] - saved)
+    tensor = json.loads(predict(*size, "--host-precision", "tf32", "--json"))
+    assert tensor["digital"][0]["seconds"] == plain["digital"][0]["seconds"]
+    assert tensor["device"]["host_seconds"] < plain["device"]["host_seconds"]
+    both = json.loads(predict(*size, "--precision", "tf32", "--json"))
+    assert tensor["device"]["host_seconds"] == both["device"]["host_seconds"]
+    for words in (["--sweep", "overlap=false,true"], ["--sweep", "host_precision=fp32,tf32"]):
+        rows = json.loads(predict(*size, *words, "--json"))
+        assert rows[1]["iteration_s"] < rows[0]["iteration_s"]
+
+
+def test_the_last_line_is_a_verdict_and_the_rival_is_marked():
+    text = predict(*SIZES, "--processor", "h100")
+    last = text.splitlines()[-1]
+    assert last.startswith("verdict: not worth building at this size: ")
+    (marked,) = [line for line in text.splitlines() if "← the rival" in line]
+    table = json.loads(predict(*SIZES, "--processor", "h100", "--json"))
+    assert marked.split()[0] == table["best_rival"]
+    assert last == f"verdict: {table['verdict']}"
+    times = table["device"]["iteration_at_least_seconds"] / min(
+        row["seconds"] for row in table["digital"] if row["seconds"] and row["name"] not in ("sgd", "adam")
+    )
+    assert f"{times:,.0f}"[:2] in last
+    assert predict(*SIZES).splitlines()[-1] == "verdict: not told: digital times need a processor"
+    fast = predict(
+        *SIZES[:2], "--batch", 4096, "--outputs", 1, "--processor", "epyc-7763", "--set", "link_rate=none"
+    )
+    assert "verdict: " in fast.splitlines()[-1]
+
+
+def test_a_device_ahead_of_every_rival_is_worth_a_closer_look():
+    words = ["--parameters", "1e6", "--batch", "1", "--outputs", "1", "--processor", "epyc-7763"]
+    text = predict(*words, "--device", "ideal", "--analog-time", 0)
+    assert "verdict: worth a closer look: " in text
+
+
+def test_a_network_by_name_needs_no_sizes_and_no_torch():
+    code = (
+        "import sys; from tngd_bench.cli.main import run; "
+        "[run(['predict', '--model', name, '--batch', '8']) for name in ('resnet50', 'gpt2')]; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("False")
+    assert "N = 25,557,032, b = 8, d_z = 1,000, m = 8,000" in done.stdout
+    assert "N = 124,439,808, b = 8, d_z = 51,463,168" in done.stdout

@@ -16,7 +16,7 @@ from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import KFAC, TKFAC, DivergedError, registry
 from tngd_bench.optimizers.costs import host_cost_of, predicted_cost
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 from tngd_bench.spu import Device, UnstableDeviceError
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
 
@@ -67,6 +67,35 @@ def test_a_long_time_without_noise_is_kfac(unit_diagonal: bool, settings: dict[s
         assert on_device.natural_gradient is not None
         assert oracles.relative_error(on_device.natural_gradient, digital.natural_gradient) < 1e-8
         assert oracles.relative_error(flat(ours), flat(theirs)) < 1e-8
+
+
+@pytest.mark.filterwarnings("ignore:K-FAC has no rule")
+@pytest.mark.parametrize("copies", [1, 3])
+def test_refinements_bring_an_imprecise_device_to_kfac(copies: int) -> None:
+    """By the factors as they were to be loaded, between refreshes too."""
+    device = Device.ideal().override(programming_error=0.002, adc_bits=10, dac_bits=10)
+    options: dict[str, object] = {"damping": 0.1, "inverse_interval": 3}
+    on_device = TKFAC(
+        model(), LOSS, analog_time=1e4, refinements=12, copies=copies, device=device, unit_diagonal=True,
+        generator=seeded(), fisher="exact", **options,
+    )  # fmt: skip
+    digital = KFAC(model(), LOSS, generator=seeded(), fisher="exact", **options)  # type: ignore[arg-type]
+    for batch in batches(5):
+        on_device.step(*batch)
+        digital.step(*batch)
+        assert on_device.natural_gradient is not None
+        assert oracles.relative_error(on_device.natural_gradient, digital.natural_gradient) < 1e-6
+        assert on_device.residuals[-1] < 1e-6 < on_device.residuals[0]
+
+
+@pytest.mark.filterwarnings("ignore:K-FAC has no rule")
+def test_a_diverging_refinement_is_reported() -> None:
+    device = Device.ideal().override(adc_bits=2, dac_bits=2)
+    optimizer = TKFAC(model(), LOSS, damping=0.03, refinements=6, device=device, analog_time=1e5)
+    before = flat(optimizer.model)
+    with pytest.raises(DivergedError, match="refinement diverges"):
+        optimizer.step(*batches(1)[0])
+    assert torch.equal(flat(optimizer.model), before)
 
 
 @pytest.mark.filterwarnings("ignore:K-FAC has no rule")
@@ -209,7 +238,10 @@ def test_a_host_pass_takes_no_step_and_refreshes_factors_when_they_are_due() -> 
         ({"noise_variance": -1.0}, "noise_variance"),
         ({"unit_diagonal": 1}, "unit_diagonal"),
         ({"device": 3}, "device must be a preset's name or a Device"),
-        ({"device": "board"}, "'board' sets amplifier_gain, amplifier_bandwidth_hz, which"),
+        (
+            {"device": "board"},
+            "'board' sets amplifier_gain, amplifier_bandwidth_hz, amplifier_noise_v_per_rthz, which",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
@@ -230,9 +262,8 @@ def test_the_entry_makes_the_class_with_its_defaults_and_checks_what_it_checks()
         entry.check_complete({"device": "board"})
     with pytest.raises(ValueError, match="tkfac has no setting 'inverse'"):
         entry.check_complete({"inverse": "eigen"})
-    entry.check_complete(
-        {"device": {"base": "board", "amplifier_gain": None, "amplifier_bandwidth_hz": None}}
-    )
+    amplifiers = ("amplifier_gain", "amplifier_bandwidth_hz", "amplifier_noise_v_per_rthz")
+    entry.check_complete({"device": {"base": "board", **dict.fromkeys(amplifiers)}})
 
 
 LAYERS = ((400, 300, 1), (300, 200, 1), (200, 10, 1))
@@ -243,7 +274,7 @@ def perceptron() -> nn.Module:
     return nn.Sequential(nn.Linear(400, 300), nn.Tanh(), nn.Linear(300, 200), nn.Tanh(), nn.Linear(200, 10))
 
 
-@pytest.mark.parametrize("settings", [{}, {"noise_variance": 1e-9}, {"adc_bits": 8}])
+@pytest.mark.parametrize("settings", [{}, {"noise_variance": 1e-9}, {"adc_bits": 8}, {"refinements": 3}])
 def test_operations_of_steps_are_predicted(settings: dict[str, object]) -> None:
     """An eigendecomposition is no product: the counter sees none, and steps with it are left out."""
     network = perceptron()
@@ -283,8 +314,8 @@ def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them()
     assert host_cost_of("tkfac", it).flops == pytest.approx(0.9 * found[1001] + 0.1 * found[1010], rel=0.03)
 
 
-@pytest.mark.slow  # eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds
-def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_a_noisy_one_more() -> None:
+@pytest.mark.slow(reason="eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds")
+def test_a_step_with_noise_and_adc_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors() -> None:
     """The mean of a cycle, refreshed each 100 iterations, from a step of each kind that it has."""
 
     def built() -> nn.Module:
@@ -311,5 +342,4 @@ def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_
         seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     assert medians["ideal"] <= 1.5 * medians["kfac"], medians
-    # noise of both passes takes two more products than the eigenvectors of K-FAC
-    assert medians["noisy"] <= 2.5 * medians["kfac"], medians
+    assert medians["noisy"] <= 1.5 * medians["kfac"], medians

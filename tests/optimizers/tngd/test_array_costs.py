@@ -25,6 +25,11 @@ IT = Iteration(31, 12, 4, 3, None, CGIterations())
         {"programming_error": 0.01, "shared_array": True, "hessian_array": False},
         {"amplifier_gain": 1e5},
         {"stuck_off": 0.1},
+        {"array_bits": 5, "cells_per_value": 2},
+        {"wire_ohm": 0.1, "cells_per_value": 2},
+        {"wire_ohm": 0.1, "cells_per_value": 2, "hessian_array": False},
+        {"amplifier_noise_v_per_rthz": 1e-9},
+        {"amplifier_bandwidth_hz": 1e9, "lagging_stages": "all"},
     ],
     ids=str,
 )

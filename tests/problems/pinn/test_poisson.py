@@ -190,7 +190,7 @@ def test_a_step_takes_the_operations_that_are_predicted(data, name):
     assert predicted.flops == pytest.approx(flops / sum(number for _, number in steps), rel=0.035)
 
 
-@pytest.mark.slow  # times two ways in turn, some seconds
+@pytest.mark.slow(reason="times two ways in turn, some seconds")
 def test_rows_are_at_least_five_times_as_quick_as_a_loop_of_backward_passes(data):
     """The Gram matrix, and for the loop what it takes to have the rows alone."""
     model = network(10_000)

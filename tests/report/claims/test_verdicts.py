@@ -13,7 +13,13 @@ from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding, Verdict
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report
 from tngd_bench.report.build import trial_ends
-from tngd_bench.report.claims.verdicts import summary, verdict_section, verdict_table
+from tngd_bench.report.claims.verdicts import (
+    JudgedStudies,
+    claims_section,
+    summary,
+    verdict_section,
+    verdict_table,
+)
 from tngd_bench.report.compare.comparison import build_comparison
 from tngd_bench.report.document import charting
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
@@ -67,7 +73,7 @@ def trained(name, problem, rates=RATES, seeds=5):
 
 def clocked(*studies):
     """Results by name, their curves on the clock that they were made with."""
-    return {records.study["name"]: Results(records, clocked=True) for records in studies}
+    return JudgedStudies({records.study["name"]: Results(records, clocked=True) for records in studies})
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +88,14 @@ def fashion():
 
 
 @pytest.fixture(scope="module")
-def section(paper, fashion):
+def studies(paper, fashion):
+    return clocked(paper, fashion)
+
+
+@pytest.fixture(scope="module")
+def section(studies):
     with charting.style():
-        return verdict_section(clocked(paper, fashion))
+        return verdict_section(studies)
 
 
 def exhibit(section, title):
@@ -132,24 +143,22 @@ def test_claims_stand_beside_the_figure_that_decides_them_one_verdict_for_each_p
     assert first.records[0][1].count("#0") == 10
 
 
-def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
-    table = section.tables[0]
+def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(studies, section):
+    (table,) = claims_section(studies).tables
+    assert [column.title for column in table.columns][:3] == ["claim", "verdict", "numbers that decide"]
     anchors = {claim.anchor for exhibit in section.exhibits for claim in exhibit.claims}
     assert set(table.anchors) <= anchors
     assert len(table.anchors) == len(table.rows)
     assert "mnist-cnn (paper): " in section.points[0]
-    assert section.absent == ""
     assert any(
         "(no study with the section fig5 was run): Figure 5(a)" in point for point in section.points[1:]
     )
 
 
-def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was_not(section):
-    table, changes = section.tables
+def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was_not(studies, section):
+    (table,), (changes,) = claims_section(studies).tables, section.tables
     rows = table.data.set_index("claim").loc[["fig3-test-accuracy"]]
     assert set(rows["fixed"]) == {"2026-11-24"}
-    shown = [row for row in table.rows if row[0] == rows["statement"].iloc[0]]
-    assert all(row[-1].endswith("p ≤ 5 % (of 2026-11-24)") for row in shown)
     noted = table.data.loc[table.data["note"] != "", "claim"]
     assert set(changes.data["claim"]) == set(noted)
     assert "fig3-test-accuracy" not in set(noted)
@@ -158,13 +167,14 @@ def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was
         one for one in exhibit(section, "Figure 3").claims if one.anchor == "claim-fig3-test-accuracy"
     )
     assert (claim.fixed, claim.note) == ("2026-11-24", "")
+    assert claim.rule.endswith("p ≤ 5 %")
 
 
 def test_a_changed_claim_has_its_note_beside_it_and_once_in_a_table():
     with charting.style():
         delayed = trained("paper", "mnist-cnn", RATES | {"tngd[analog_time=5, delay=1]": 0.8})
         section = verdict_section(clocked(delayed))
-    changes = section.tables[1]
+    (changes,) = section.tables
     changed = changes.data.set_index("claim")
     assert changed.index.is_unique
     note = changed.loc["fig4b-beats-ngd", "note"]
@@ -181,8 +191,8 @@ def test_too_few_seeds_give_no_verdict_and_say_so(paper):
     few = trained("paper", "mnist-cnn", seeds=2)
     with charting.style():
         section = verdict_section(clocked(few))
-    assert section.absent
-    assert not section.tables[0].rows
+    assert claims_section(clocked(few)).is_empty
+    assert section.points == ()
     judgements = [found for claim in exhibit(section, "Figure 3").claims for found in claim.judgements]
     assert {found.verdict for found in judgements} == {"not tested"}
     assert any("2 paired seeds, 5 needed" in found.missing for found in judgements)
@@ -191,12 +201,11 @@ def test_too_few_seeds_give_no_verdict_and_say_so(paper):
 def test_a_study_without_claims_says_that_nothing_was_tested(records):
     with charting.style():
         section = verdict_section(clocked(records))
-    assert section.absent == "No claim's test has its sections in this study."
-    assert not section.tables[0].rows
-    assert not section.charts
+    assert section.is_empty
+    assert claims_section(clocked(records)).is_empty
 
 
-@pytest.mark.slow  # a whole report
+@pytest.mark.slow(reason="a whole report")
 def test_the_page_links_verdicts_to_the_records_of_both_studies(paper, fashion, tmp_path):
     for name, records in (("paper", paper), ("fashion", fashion)):
         folder = tmp_path / name / "store" / "trials"
@@ -210,8 +219,8 @@ def test_the_page_links_verdicts_to_the_records_of_both_studies(paper, fashion, 
         beside=[(fashion, tmp_path / "fashion/store")],
     )
     page = built.html.read_text()
-    assert page.index('id="verdicts"') < page.index('id="map"')
-    assert "<strong>Claims</strong>" in page
+    assert page.index('id="claims"') < page.index('id="verdicts"')
+    assert '<a href="#claims">Claims</a>' in page
     assert '<a href="#claim-fig3-test-accuracy">' in page
     assert '<a href="store/trials/paper0.json">' in page
     assert '<a href="../fashion/store/trials/paper-fashion0.json">' in page
@@ -252,10 +261,11 @@ def verdict(parts):
 def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
     many = tuple(ClaimPart(f"part {place}", place > 0, "1.0") for place in range(5))
     table = verdict_table([verdict(many)], {}, lambda _: "")
-    assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule (of 2026-11-24)")
+    assert table.rows[0] == ("TNGD is fast", "conditional", "Holds in 4 of 5.", "p")
     few = verdict_table([verdict(many[:2])], {}, lambda _: "s, profile full")
-    assert few.rows[0][3] == "Holds for part 1; not for part 0. part 0: 1.0; part 1: 1.0"
-    assert few.rows[0][1] == "p: s, profile full"
+    assert few.rows[0][2] == "Holds for part 1; not for part 0. Part 0: 1.0; part 1: 1.0"
+    assert few.rows[0][3] == "p: s, profile full"
+    assert few.data.loc[0, ["tolerance", "fixed"]].tolist() == ["rule", "2026-11-24"]
     assert table.data.loc[0, "number: part 1"] == 2.0
     assert table.data.loc[0, "evidence"].startswith("part 0: 1.0; part 1: 1.0; ")
 
@@ -268,7 +278,7 @@ def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper
     quick = replace(fashion, study=fashion.study | {"profile": "quick"} | search)
     with charting.style():
         both = verdict_section(clocked(full, quick))
-    where = {row[1] for row in both.tables[0].rows}
+    where = {row[3] for row in claims_section(clocked(full, quick)).tables[0].rows}
     assert "mnist-cnn: paper, profile full, 80 iterations on 10,000 examples" in where
     assert "fashion-cnn: paper-fashion, profile quick, 80 iterations" in where
     assert "mnist-cnn (paper, profile full): " in both.points[0]

@@ -38,6 +38,13 @@ def test_models_whose_n_differs_by_the_rounding_of_their_width_are_one_series():
     assert described(along) == [("outputs", "s", 3, "mnist-mlp, N ≈ 43,000, b = 32")]
 
 
+def test_sections_with_the_same_held_values_have_headings_of_their_own():
+    sizes = [(group, n, 32, 10) for group in ("large", "small") for n in (1_000, 10_000)]
+    headings = [one.where for one in cost_series.cover(summary([*sizes, ("b64", 1_000, 64, 10)]))]
+    assert len(headings) == len(set(headings)) == 3
+    assert headings[:2] == [f"mnist-mlp, b = 32, d_z = 10, section {group}" for group in ("large", "small")]
+
+
 def test_a_grid_is_drawn_along_n_alone_and_no_setting_twice():
     frame = summary([("grid", n, b, 10) for n in (1_000, 10_000) for b in (8, 32)])
     covered = cost_series.cover(frame)

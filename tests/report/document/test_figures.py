@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import tngd_bench.report.cost
-from tngd_bench.analysis.findings.find import Findings
+from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.cli.stores import tell_missing
 from tngd_bench.report import build
@@ -30,10 +30,9 @@ def fails(*_args, **_kwargs):
 def small(make, monkeypatch):
     """Records, of which a report holds the sections on cost alone."""
     records = make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
-    nothing = Findings("", "", "")
 
     def costs_only(records, _beside):
-        return Contents("", nothing, "", cost_sections(Results(records)))
+        return Contents(Answer(""), cost_sections(Results(records)))
 
     monkeypatch.setattr(build, "contents", costs_only)
     return records
@@ -125,14 +124,14 @@ def test_a_figure_is_one_file(small, tmp_path):
 
 def test_every_figure_names_a_section_that_asks_for_it(records):
     with charting.style():
-        sections = {section.anchor for section in contents(records).sections}
+        sections = {section.anchor for section in contents(records).every}
     assert (
         {each.section for each in figures.registered()}
         == {
-            *("map", "what-if", "cost", "scaling", "split", "convergence", "noise", "verdicts"),
-            *("tuning", "compare"),  # on pages of their own
+            *("pictures", "tolerance", "map", "what-if", "cost", "scaling", "split", "convergence", "noise"),
+            *("verdicts", "tuning", "compare"),  # of other studies, on pages of their own
         }
-        <= sections | {"tuning", "compare"}
+        <= sections | {"verdicts", "tuning", "compare"}
     )
 
 

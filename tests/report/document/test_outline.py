@@ -24,7 +24,7 @@ def test_a_long_caption_stands_once_and_other_figures_name_the_first():
     )
     assert [one.caption for one in captions_once(section).charts] == [
         *[LONG, "Short."],
-        *["Reads as “A”, above.", "Short."],
+        *["Reads as “A”.", "Short."],
     ]
 
 

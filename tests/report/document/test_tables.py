@@ -206,7 +206,7 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     shown = cells(table)[(table.data["optimizer"] == "tngd").to_numpy()]
     met = shown[shown["seeds that hit"] == "3 of 3"]
     assert len(met)
-    assert set(met["iterations × cost per iteration, median"]) == {"–"}
+    assert set(met["iterations × cost per iteration, median (after, by] [its interval]"]) == {"–"}
     ends = final_scores.summarise_final(
         outside_sweeps(final_scores.final_values(bounded.trials, bounded.curves))
     )
@@ -214,9 +214,8 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]
     assert set(own["iterations × cost per iteration"]) == {"–"}
     found = find(Results(bounded))
-    assert "iterations, seconds not known" in found.convergence
     # two seconds of the bill are stated: more than the digital optimizers take, whatever the cells do
     for name in ("TNGD", "TNGD-Adam"):
         assert f"{name} takes at least 2.0" in found.cost
     assert found.cost.count("the time of K-FAC, with none counted for writing the cells") == 2
-    assert "not ranked" not in found.cost
+    assert "ranked" not in found.cost

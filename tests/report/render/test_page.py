@@ -17,20 +17,9 @@ from tngd_bench.report.document.outline import contents
 from tngd_bench.report.render import markdown
 from tngd_bench.report.render.page import render
 
-SECTIONS = [
-    "map",
-    "what-if",
-    "cost",
-    "scaling",
-    "split",
-    "numbers",
-    "convergence",
-    "noise",
-    "verdicts",
-    "unfinished",
-    "assumptions",
-    "reproduce",
-]
+FRONT = ["pictures", "what-if", "tolerance", "joules", "learning", "map"]
+FOLDED = ["map-more", "what-if-more", "cost", "scaling", "split", "numbers", "convergence", "noise"]
+FOLDED += ["study-itself", "unfinished", "assumptions", "reproduce"]
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -73,7 +62,7 @@ def page_without_figures(records):
     """The page as text, for tests that ask about words and tables: drawing takes most of a report's time."""
     with charting.style():
         content = contents(records)
-    drawings = {chart.name: "" for section in content.sections for chart in section.charts}
+    drawings = {chart.name: "" for section in content.every for chart in section.charts}
     return render(content, records, drawings), content
 
 
@@ -84,8 +73,9 @@ def page(built):
 
 def test_sections_in_order_under_one_title(page):
     assert [level for level, _ in page.headings].count("h1") == 1
-    assert [section["id"] for section in page.named("section")] == SECTIONS
-    levels = [int(level[1]) for level, _ in page.headings]
+    assert [section["id"] for section in page.named("section")] == [*FRONT, "appendix"]
+    assert [folded["id"] for folded in page.named("details") if "id" in folded] == FOLDED
+    levels = [int(level[1]) for level, text in page.headings if text]
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
@@ -126,7 +116,7 @@ def test_nothing_is_fetched_and_nothing_may_be(built, page):
 
 def test_every_figure_says_what_it_shows(page):
     drawings = page.named("svg")
-    assert len(drawings) == len(page.named("figure")) + 1 >= 12  # the what-if panel draws itself
+    assert len(drawings) == len(page.named("figure")) + 1 >= 15  # the what-if panel draws itself
     assert all(svg["role"] == "img" and len(svg["aria-label"]) > 60 for svg in drawings)
     assert any("At N = 1,000,000, fastest first: SGD" in svg["aria-label"] for svg in drawings)
 
@@ -145,16 +135,23 @@ def test_measured_modelled_and_counted_stand_in_columns_of_their_own(page):
     assert len(header) == 16
 
 
-def test_findings_open_the_page(built, page):
-    assert len(built.findings) == 3
-    terms = re.findall(r"<li><strong>(.*?)</strong>", built.html.read_text(encoding="utf-8"))
-    assert terms == ["Compared", "Cost", "Convergence", "Noise", "What decides"]
-    where = [page.text.index(sentence) for sentence in built.findings]
+def test_the_answer_opens_the_page_and_its_terms_lead_to_what_shows_them(built, page):
+    told = [built.answer.bottom_line, *built.answer.facts, *(each.text for each in built.answer.paragraphs)]
+    where = [page.text.index(sentence) for sentence in told]
     assert where == sorted(where)
-    assert where[-1] < page.text.index("Every cost with its spread")
+    assert where[-1] < page.text.index("One step at N = 1,000,000")
+    opening = built.html.read_text(encoding="utf-8").partition('<main id="content">')[0]
+    links = re.findall(r'<dt><a href="#([a-z-]+)">', opening)
+    assert links == [each.about for each in built.answer.paragraphs]
+    assert {"step", "learning", "tolerance"} <= set(links)
+    assert len(page_words(opening)) <= 220
 
 
-@pytest.mark.slow
+def page_words(text):
+    return re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]).split()
+
+
+@pytest.mark.slow(reason="draws a whole page")
 def test_text_from_study_files_is_shown_as_text(make, tmp_path):
     records = make(name=HOSTILE, title=HOSTILE, optimizers=("sgd", "ngd-gram", "tngd"), sizes=(1_000, 10_000))
     frames = {
@@ -188,7 +185,7 @@ def digests(folder):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws two reports in every format")
 def test_the_same_records_give_the_same_bytes(make, tmp_path):
     pytest.importorskip("typst", reason="typst is not installed")
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000, 10_000), sweeps=False)
@@ -215,28 +212,29 @@ def test_data_beside_the_page_are_the_same_in_both_formats(built):
 
 
 @pytest.mark.parametrize(
-    ("options", "absent"),
+    ("options", "without", "said"),
     [
-        (
-            {"sweeps": False, "sizes": (1_000,)},
-            ["No imperfection was swept", "No optimizer was timed at more than one size"],
-        ),
+        ({"sweeps": False, "sizes": (1_000,)}, {"tolerance", "scaling", "noise"}, "an imperfect device"),
         (
             {"training": False, "optimizers": ("sgd", "adam")},
-            ["No training without a sweep was run", "No iteration with a device was timed"],
+            {"learning", "tolerance", "what-if", "map", "split"},
+            "a device, training, an imperfect device",
         ),
         (
             {"sizes": (), "training": False},
-            ["No cost per iteration was measured", "Every trial of the study finished"],
+            {"pictures", "what-if", "map", "cost", "numbers", "learning", "unfinished"},
+            "the cost of a step",
         ),
-        ({"skip": ("ngd-gram", "tngd")}, ["No iteration with a device"]),
+        ({"skip": ("ngd-gram", "tngd")}, {"split", "what-if"}, "a claim of the paper"),
     ],
 )
-def test_what_a_study_lacks_is_said_and_not_shown_as_a_number(make, options, absent):
+def test_what_a_study_lacks_is_said_once_and_left_out(make, options, without, said):
     small = {"optimizers": ("sgd", "ngd-gram", "tngd"), "sizes": (1_000, 10_000)}
-    text, _ = page_without_figures(make(**(small | options)))
-    assert all(sentence in text for sentence in absent)
-    assert [section["id"] for section in Page(text).named("section")] == SECTIONS
+    text, content = page_without_figures(make(**(small | options)))
+    assert said in content.answer.not_asked
+    assert without & {section.anchor for section in content.every} == set()
+    ids = {attributes.get("id") for _, attributes in Page(text).elements}
+    assert {section.anchor for section in content.every} <= ids
     assert (
         "nan"
         not in re.sub(r"<svg.*?</svg>|<style.*?</style>|<script.*?</script>", "", text, flags=re.S)
@@ -253,24 +251,26 @@ def test_an_optimizer_skipped_everywhere_is_listed_with_reason_and_estimate(make
     rows = [row for row in page.rows if row and row[0] == "TNGD" and "skipped" in row]
     assert rows
     assert all("does not fit" in row and "1.00 ms" in row and "977 KiB" in row for row in rows)
-    assert "TNGD's cost: not measured" in content.findings.cost
+    (numbers,) = [section for section in content.every if section.anchor == "numbers"]
+    assert "TNGD's cost: not measured" in numbers.points[0]
 
 
 def test_records_without_loss_evaluations_still_give_a_page(make):
     records = make(optimizers=("sgd", "tngd"), sizes=(1_000,))
     curves = records.curves.assign(train_loss=np.nan, test_accuracy=np.nan, loss=1.0)
-    text, _ = page_without_figures(dataclasses.replace(records, curves=curves))
-    assert "No optimizer" in text
+    text, content = page_without_figures(dataclasses.replace(records, curves=curves))
+    assert content.missing == ()
+    assert "seeds that hit" in text
 
 
 def test_what_was_chosen_stands_under_what_the_numbers_rest_on(make):
     records = make(sizes=(), training=False)
     study = records.study | {"choices": {"Figure 3": ["Images <first> of all.", "Start: zero."]}}
     text, content = page_without_figures(dataclasses.replace(records, study=study))
-    resting = text.partition('<section id="assumptions">')[2].partition("</section>")[0]
+    resting = text.partition('<details id="assumptions">')[2].partition("</section>")[0]
     assert "<dt>Chosen here: Figure 3</dt><dd>Images &lt;first&gt; of all. Start: zero.</dd>" in resting
     assert text.count("Start: zero.") == 1
-    told = markdown.markdown("", (), content.sections, "", "")
+    told = markdown.markdown("", (), content.every, "")
     assert "- **Chosen here: Figure 3**: Images &lt;first&gt; of all. Start: zero." in told.splitlines()
 
 

@@ -27,7 +27,7 @@ def test_only_trees_measured_in_turn_compare_it():
     assert compare(make_metric(name, [1000.0]), make_metric(name, [1060.0])).verdict == "regression"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws pages while calls are counted")
 def test_the_work_of_a_page_is_a_number_that_hardly_differs_and_sees_a_loop_over_rows(monkeypatch):
     records = page_records()
     first, again = count_calls(records), count_calls(records)

@@ -1,32 +1,51 @@
 import dataclasses
 import io
+import itertools
+import re
 
 import pandas as pd
+import pytest
 from rich.console import Console
 
-from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import terminal_summary
 
 
-def printed(records, width=160):
-    console = Console(file=io.StringIO(), width=width)
+def printed(records, width=160, **options):
+    console = Console(file=io.StringIO(), width=width, **options)
     console.print(terminal_summary(records))
     return console.file.getvalue()
 
 
-def test_every_optimizer_has_a_row_and_modelled_time_is_marked(records):
-    lines = printed(records, width=300).splitlines()
-    (titles,) = [line for line in lines if "optimizer" in line and "┃" in line]
-    assert "time per iteration at N = 10,000, b = 32, d_z = 10" in titles
-    assert "time per iteration at N = 1,000,000, b = 32, d_z = 10" in titles
-    (row,) = [line for line in lines if "TNGD " in line and "│" in line]
-    assert "(device modelled)" in row
-    (dense,) = [line for line in lines if "NGD (dense)" in line and "│" in line]
-    assert dense.split("│")[3].strip() == "–"  # not timed at the largest size, and no other size stands there
-    assert "s" in dense.split("│")[2]
-    assert any("2/3" in line for line in lines if "K-FAC" in line)
-    assert lines[-1] == "Cost and training trials: 1 diverged, 258 ok, 12 skipped"
+def rows(text):
+    """Return the cells of the printed table by the optimizer's title."""
+    lines = re.split(r"─ *\n", text)[1].splitlines()
+    found = [re.split(r" {2,}", line.strip()) for line in itertools.takewhile(str.strip, lines)]
+    return {title: cells for title, *cells in found}
+
+
+def test_a_row_for_every_optimizer_timed_at_the_one_size_named_above_it(records):
+    text = printed(records)
+    summary = Results(records).cost_summary
+    size, batch, outputs, more = re.search(
+        r"A step on digits-mlp at N = ([\d,]+), b = (\d+), d_z = (\d+)\. (\d+) more sizes", text
+    ).groups()
+    here = summary[summary["parameters"] == int(size.replace(",", ""))]
+    assert (int(batch), int(outputs)) == (here["batch_size"].iloc[0], here["outputs"].iloc[0])
+    assert int(more) == summary["parameters"].nunique() - 1
+    infos, table = Results(records).infos, rows(text)
+    units = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
+    for row in here.itertuples():
+        shown, device, *_ = table[infos[row.optimizer].title]
+        value, unit = shown.split()
+        assert float(value) * units[unit] == pytest.approx(row.total_median_s, rel=5e-3)
+        assert (device == "–") is not infos[row.optimizer].modelled
+    assert "of it the device, modelled" in text
+    assert (
+        text.rstrip().splitlines()[-1].strip() == "Cost and training trials: 1 diverged, 258 ok, 12 skipped"
+    )
+    assert any(cells[-1] == "2/3" for cells in table.values())
 
 
 def test_batch_sizes_are_not_mixed_in_a_column(make):
@@ -35,9 +54,9 @@ def test_batch_sizes_are_not_mixed_in_a_column(make):
     own = records.costs["optimizer"] == "sgd"
     trials = pd.concat([records.trials, records.trials.assign(key=records.trials["key"] + "w", **wide)])
     costs = pd.concat([records.costs, records.costs[own].assign(key=records.costs["key"] + "w", **wide)])
-    text = printed(dataclasses.replace(records, trials=trials, costs=costs), width=300)
+    text = printed(dataclasses.replace(records, trials=trials, costs=costs))
     assert "at N = 10,000, b = 32" in text
-    assert "10,000,000" not in text.split("•")[0]
+    assert "10,000,000" not in text
 
 
 def test_markup_in_names_is_text(make):
@@ -46,18 +65,25 @@ def test_markup_in_names_is_text(make):
 
 def test_nothing_measured_prints_all_the_same(make):
     text = printed(make(sizes=(), training=False))
-    assert text.count("not measured") == 3
+    assert "Nothing was measured in this study." in text
     assert "Cost and training trials: none" in text
 
 
-def test_the_terminal_tells_the_findings_of_the_page(make):
-    records = make(optimizers=("sgd", "tngd"), sizes=(1_000,))
-    pair = records.trials["group"] == "noise"
-    trials = records.trials.assign(sweep_parameter_2=None, sweep_label=None)
-    trials.loc[pair, "sweep_parameter_2"] = "damping"
-    swept = dataclasses.replace(records, trials=trials)
-    told = find(Results(swept))
-    assert "Not judged here: thermal noise κ₀ × damping" in told.noise
-    text = " ".join(printed(swept).split())
-    for sentence in told.sentences():
-        assert " ".join(sentence.split()) in text
+def test_the_terminal_tells_the_bottom_line_of_the_page(records):
+    said = answer(Results(records))
+    text = " ".join(printed(records).split())
+    assert f"Bottom line: {said.bottom_line} {' '.join(said.facts)}" in text
+    asked = [each.text for each in said.paragraphs if each.term == "Measure next"]
+    assert all(f"Measure next: {each}" in text for each in asked)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_shows_every_number_whole_and_no_colours_where_none_are_wanted(records, width):
+    text = printed(records, width, force_terminal=True, _environ={"NO_COLOR": "1", "TERM": "xterm-256color"})
+    assert not re.search(r"\x1b\[[\d;]*3\d", text)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert max(map(len, plain.splitlines())) <= width
+    assert "…" not in plain
+    wide = printed(records, 300)
+    numbers = re.findall(r"[\d.]+ (?:µs|ms|s|%)", wide.partition("───")[2])
+    assert sorted(numbers) == sorted(re.findall(r"[\d.]+ (?:µs|ms|s|%)", plain.partition("───")[2]))

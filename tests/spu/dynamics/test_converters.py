@@ -87,3 +87,29 @@ def test_thermal_noise_grows_as_the_root_of_the_temperature_and_is_gone_at_zero(
     warm, hot = noise(75.0) - cold, noise(300.0) - cold
     assert float(warm.norm()) > 0.1
     assert oracles.relative_error(hot, 2.0 * warm) < 1e-9
+
+
+@pytest.mark.parametrize("bits", [None, 1, 2, 5])
+def test_a_fixed_range_clips_and_has_levels_of_its_own(bits: int | None) -> None:
+    """Against levels listed one by one: 2^bits − 1 from −range to range (one bit has the ends), the nearest is read."""
+    limit, volts = 0.8, 0.5
+    device = IDEAL.override(adc_bits=bits, adc_range_volts=limit * volts, volts_per_unit=volts)
+    signal = torch.linspace(-2.0, 2.0, 400, dtype=torch.float64)
+    read = quantize(signal, device.adc_bits, device.adc_range).numpy()
+    clipped = np.clip(signal.numpy(), -limit, limit)
+    if bits is None:
+        assert np.array_equal(read, clipped)
+        return
+    levels = np.linspace(-limit, limit, 2 if bits == 1 else 2**bits - 1)
+    nearest = levels[np.abs(clipped[:, None] - levels).argmin(1)]
+    assert np.abs(np.abs(read - clipped) - np.abs(nearest - clipped)).max() < 1e-12
+    assert np.isin(np.round(read, 12), np.round(levels, 12)).all()
+
+
+def test_a_range_that_follows_the_signal_clips_nothing_and_a_fixed_one_acts_at_readout(ggn: GGN) -> None:
+    exact = readout(ggn)
+    limit = 0.5 * float(exact.abs().max())
+    assert torch.equal(readout(ggn, adc_range_volts=limit), exact.clamp(-limit, limit))
+    assert torch.equal(readout(ggn, adc_range_volts=10 * limit), exact)
+    small = torch.tensor([1e-3, -2e-3], dtype=torch.float64)
+    assert torch.equal(quantize(small, 8, 1.0), torch.zeros(2, dtype=torch.float64))  # below half a level

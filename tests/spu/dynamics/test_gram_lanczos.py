@@ -112,7 +112,13 @@ def test_long_times_in_single_precision_are_the_exact_solution(rows: int, dampin
     assert float((found.double() - exact).norm() / exact.norm()) < 1e-5
 
 
-@pytest.mark.parametrize("draws", [30, pytest.param(143, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "draws",
+    [
+        30,
+        pytest.param(143, marks=pytest.mark.slow(reason="143 draws, five times those of the default suite")),
+    ],
+)
 @pytest.mark.parametrize("t", [0.5, 50.0])
 def test_noise_of_the_lanczos_route_follows_its_exact_law(
     t: float, draws: int, decompositions: list[int]

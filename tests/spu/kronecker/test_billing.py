@@ -80,6 +80,53 @@ def test_two_layers_with_copies_and_refreshes() -> None:
     )
 
 
+def test_tiles_pairs_and_upkeep_follow_the_rules_of_any_device() -> None:
+    """By hand, factors of 5 and 7 in pairs on tiles of 4 × 8 cells: ⌈5/4⌉⌈5/4⌉ = 4 and ⌈7/4⌉⌈7/4⌉ = 4 tiles.
+
+    7 right-hand sides of 10 τ on the first, 5 on the second; 3 copies take ⌈7/3⌉ = 3 and ⌈5/3⌉ = 2 turns.
+    """
+    device = PAPER.override(
+        tile_rows=4, tile_columns=8, cells_per_value=2, cell_write_time_s=1e-7, cell_write_energy_j=1e-12,
+        amplifier_power_watt=0.01, standby_power_watt=2.0, hold_power_watt=1.0, hold_time_s=1.0,
+        calibration_time_s=1.0, calibration_interval=100, write_endurance=1e6, cell_volts=0.1, cell_siemens=1e-5,
+    )  # fmt: skip
+    work = KroneckerWorkload((FactorShape(5, 7),), 10.0, copies=3, refresh_interval=4)
+    seconds, joules = (bill(device, work) for bill in (billing.latency, billing.energy))
+    assert seconds.items["write_cells"] == pytest.approx((4 + 4) * 4 * 1e-7 / 4)
+    assert joules.items["write_cells"] == pytest.approx(3 * 2 * 74 * 1e-12 / 4)
+    on_each = (3 * 10e-6, 2 * 10e-6)
+    assert seconds.items["relax"] == pytest.approx(sum(on_each))
+    assert joules.items["relax_amplifiers"] == pytest.approx(3 * 0.01 * (5 * on_each[0] + 7 * on_each[1]))
+    cells = (2 * 25, 2 * 49)
+    assert joules.items["relax"] == pytest.approx(
+        3 * 0.01 * 1e-5 * (cells[0] * on_each[0] + cells[1] * on_each[1])
+    )
+    assert seconds.items["write_calibration"] == pytest.approx(0.01)
+    assert joules.items["relax_standby"] == pytest.approx(2.0 * seconds.total)  # type: ignore[operator]
+    assert "relax_hold" not in seconds.items  # every relaxation starts at zero
+    parts = billing.parts_of(device, work)
+    assert (parts.cells, parts.tiles, parts.amplifiers) == (3 * 148, 3 * 8, 3 * 12)
+    assert parts.worn_out_after == 4e6
+
+
+def test_digital_sums_take_the_time_of_each_relaxation() -> None:
+    """Twice in τ: 4 outputs a tile convert at 1 GHz and back at 2 GHz, 1 ns for the sums; two tiles make a sum."""
+    device = PAPER.override(
+        tile_rows=4, tile_columns=4, partial_sums_per_tau=2.0, adc_rate_hz=1e9, dac_rate_hz=2e9,
+        partial_sum_time_s=1e-9, converters_per_tile=1, adc_energy_j=2e-12, dac_energy_j=3e-12,
+        partial_sum_energy_j=1e-12, amplifier_power_watt=1.0,
+    )  # fmt: skip
+    work = KroneckerWorkload((FactorShape(5, 7),), 10.0, copies=3)
+    once = 4 * 1e-9 + 4 * 0.5e-9 + 1e-9
+    assert billing.latency(device, work).items["relax_sums"] == pytest.approx(2 * 10 * (3 + 2) * once)
+    joules = billing.energy(device, work).items
+    sums = 20 * 3 * (3 * 5 * (2 * 3e-12 + 3e-12) + 2 * 7 * (2 * 3e-12 + 3e-12))
+    assert joules["relax_sums"] == pytest.approx(sums)
+    # two amplifiers an output, one on each tile, while it relaxes and while it is held for the sums
+    held = 10e-6 + 20 * once
+    assert joules["relax_amplifiers"] == pytest.approx(3 * (2 * 5 * 3 + 2 * 7 * 2) * held)
+
+
 @pytest.mark.parametrize(("parallel", "steps"), [("array", 2), ("row", 12), ("cell", 74)])
 def test_cells_are_written_an_array_a_row_or_one_at_a_time(parallel: str, steps: int) -> None:
     device = PAPER.override(cell_write_time_s=1e-7, write_parallel=parallel)
@@ -134,3 +181,12 @@ def test_a_bad_workload_is_refused_by_name(field: str, value: object) -> None:
     given: dict[str, object] = {"factors": (FactorShape(2, 2),), "analog_time": 1.0, field: value}
     with pytest.raises((ValueError, TypeError), match=field):
         KroneckerWorkload(**given)  # type: ignore[arg-type]
+
+
+def test_each_refinement_takes_both_passes_again_and_no_arrays() -> None:
+    """By hand as above: 1.28 ms of right-hand sides, 0.64 ms of arrays, 200 ms of relaxation."""
+    work = KroneckerWorkload((FactorShape(1000, 1000),), 50.0, refinements=1)
+    items = billing.latency(PAPER, work).items
+    expected = {"write_gradient": 1.28e-3, "write_arrays": 0.64e-3, "read": 1.28e-3, "relax": 200e-3}
+    assert {name: items[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+    assert (work.rounds, billing.words_on_link(work)) == (4000, 10e6)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.spu.kronecker.test_symmetric_array import damped, positive
+from tngd_bench.solvers.refinement import refined
 from tngd_bench.spu import Device
 from tngd_bench.spu.kronecker.pair import KroneckerPair, is_linear
 
@@ -103,3 +104,28 @@ def test_a_pair_from_its_state_gives_the_same_bits() -> None:
     one, other = (each.solve(GRADIENT, device, torch.Generator().manual_seed(9)) for each in (found, again))
     assert torch.equal(one, other)
     assert again.scales == found.scales == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_rounds_by_exact_products_follow_the_dense_kronecker_system(rounds: int) -> None:
+    """vec(X) ← vec(X) + P (g − M vec(X)) with P = φ(Γ′) ⊗ φ(A′) and M = Γ′ ⊗ A′."""
+    t = 8.0
+    system = np.kron(damped(GAMMA, SHIFT_OUT), damped(A, SHIFT_IN))
+    answer = np.kron(phi(damped(GAMMA, SHIFT_OUT), t), phi(damped(A, SHIFT_IN), t))
+    g = GRADIENT.numpy().reshape(-1)
+    wanted = answer @ g
+    for _ in range(rounds):
+        wanted = wanted + answer @ (g - system @ wanted)
+    made = pair(t, keep=True)
+    x, residuals = refined(
+        made.solve(GRADIENT, IDEAL),
+        GRADIENT,
+        made.product,
+        lambda residual: made.solve(residual, IDEAL),
+        rounds,
+        varies=False,
+    )
+    np.testing.assert_allclose(x.reshape(-1), wanted, rtol=1e-9)
+    assert list(residuals) == sorted(residuals, reverse=True)
+    with pytest.raises(ValueError, match="keep must be true"):
+        pair(t).product(GRADIENT)

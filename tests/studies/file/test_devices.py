@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from tngd_bench.spu.description import sourced_parameters
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.sources import sourced_parameters
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import known_devices, own_devices
 from tngd_bench.studies.file.reading import make_study

@@ -182,7 +182,7 @@ def big_table(seeds):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="plans ten thousand trials and times it")
 def test_ten_thousand_trials_take_no_longer_each_than_a_thousand(plan_of):
     def seconds_each(seeds):
         start = time.process_time()

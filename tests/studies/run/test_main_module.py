@@ -78,7 +78,7 @@ def test_the_main_module_is_back_whatever_happens_in_any_thread():
     assert sys.modules["__main__"] is main
 
 
-@pytest.mark.slow  # two studies each, with torch loaded anew
+@pytest.mark.slow(reason="two studies each, with torch loaded anew")
 @pytest.mark.parametrize("guarded", [True, False])
 def test_the_example_of_the_docs_is_a_script(tmp_path, guarded):
     (example,) = re.findall(r"## In Python\n\n```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)

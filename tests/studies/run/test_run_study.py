@@ -160,7 +160,13 @@ def test_workers_side_by_side_change_no_deterministic_number(table, tmp_path, re
 
 @pytest.mark.parametrize(
     "how",
-    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    [
+        signal.SIGKILL,
+        signal.SIGINT,
+        pytest.param(
+            signal.SIGTERM, marks=pytest.mark.slow(reason="a third way to end a run, some seconds more")
+        ),
+    ],
     ids=lambda s: s.name,
 )
 def test_a_stopped_run_goes_on_and_nothing_is_lost_or_run_twice(table, tmp_path, recorder, how):

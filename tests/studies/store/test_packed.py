@@ -56,7 +56,7 @@ def test_merging_a_packed_store_unpacks_it(folder, packed, tmp_path):
     assert again.path.read_bytes() == packed.read_bytes(), "the same documents give the same bytes"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws two pages")
 def test_the_pages_of_folder_and_file_are_the_same_bytes(folder, packed, tmp_path):
     pages = []
     for name, place in (("a", folder / "store"), ("b", packed)):

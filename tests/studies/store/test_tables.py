@@ -118,7 +118,7 @@ def test_duckdb_reads_what_the_documentation_shows(store):
     assert len(duckdb.sql(sql).fetchall()) == 6
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="writes and reads ten thousand trials")
 def test_ten_thousand_trials_are_read(tmp_path):
     trials_store = big_store(tmp_path / "store", 10_000)
     start = time.process_time()

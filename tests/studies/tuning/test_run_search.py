@@ -180,14 +180,14 @@ def test_the_page_of_a_search_compares_nothing_and_says_what_was_searched(undist
     with charting.style():
         page = contents(result.records)
     assert page.sections[0].anchor == "tuning"
-    assert not {"convergence", "cost", "noise"} & {section.anchor for section in page.sections}
-    assert page.compared.startswith("Settings for SGD, TNGD on digits-mlp")
-    assert "20 %" in page.compared
+    assert not {"convergence", "cost", "noise"} & {section.anchor for section in page.every}
+    assert page.answer.bottom_line.startswith("Settings for SGD, TNGD on digits-mlp")
+    assert "20 %" in page.answer.bottom_line
     said = " ".join(text for _, text in page.first_screen())
     assert "test accuracy" not in said
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a search and kills it, three times")
 @pytest.mark.parametrize("delay", [2.5, 4.0, 5.5])
 def test_a_killed_search_goes_on_to_the_same_result(undisturbed, tmp_path, delay):
     _, whole = undisturbed

@@ -15,6 +15,7 @@ from tngd_bench.analysis.claims.training_tests import (
     smaller_p,
 )
 from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
+from tngd_bench.analysis.cost.products_saved import products_saved
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.paired import paired_difference
@@ -133,10 +134,11 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
 
     A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside,
     does not if it is outside, and is undecided in between. What the claim says of any value needs several: for each
-    name in `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part.
-    Parameters: parameter, level, over.
+    name in `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part. With
+    `outside` the claim is the contrary. Parameters: parameter, level, over, outside.
     """
     parameter, level = str(parameters["parameter"]), float(parameters["level"])
+    claimed = "outside" if parameters.get("outside") else "inside"
     parts, numbers, notes = [], {}, []
     values: dict[str, set[str]] = {name: set() for name in parameters.get("over", ())}
     for found in tolerances(results.final):
@@ -152,7 +154,7 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
         verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
         text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
-        parts.append(ClaimPart(what, verdict == "inside", text, verdict != "undecided", p))
+        parts.append(ClaimPart(what, verdict == claimed, text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
         own = label_texts(found.optimizer) | {c.PARAMETERS: size}
         for name, seen in values.items():
@@ -164,12 +166,73 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
                 text = f"nothing is said of it: all settings have {sign} = {', '.join(seen)}"
                 parts.append(ClaimPart(f"another {sign}", False, text, decided=False))
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
+    below = "and below" if claimed == "inside" else "and beyond"
     rule = (
-        f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
-        f"ideal device on the same seed by less than {margin_text(TRAINING_LOSS)}: on paired seeds, exact one-sided "
-        "signed-rank test, p ≤ 5 %"
+        f"at {parameter_name(parameter)} = {quantities.level(level)} {below}, the final loss exceeds that of the "
+        f"ideal device on the same seed by {'less' if claimed == 'inside' else 'more'} than "
+        f"{margin_text(TRAINING_LOSS)}: on paired seeds, exact one-sided signed-rank test, p ≤ 5 %"
     )
     return Finding(tuple(parts), rule, numbers, results.keys_of(), missing)
 
 
-TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}
+def raised_tolerance(results: Results, parameters: Mapping[str, Any]) -> Finding:
+    """Test whether `first` tolerates `factor` times as much of `parameter` as `second`, both swept over it.
+
+    It holds where the harshest level inside (see `tolerance`) of `first` is at least `factor` times that of `second`;
+    the contrary is decided where the mildest level outside of `first` is no more than that. For errors, which are
+    milder where smaller. Parameters: first, second, parameter, factor.
+    """
+    parameter, factor = str(parameters["parameter"]), float(parameters["factor"])
+    rule = (
+        f"the largest {parameter_name(parameter)} within {margin_text(TRAINING_LOSS)} of the ideal device's final loss "
+        f"is at least {factor:g} times that of the other (exact one-sided signed-rank tests, p ≤ 5 %)"
+    )
+    found = {each.optimizer: each for each in tolerances(results.final) if each.parameter == parameter}
+    pair = [found.get(str(parameters[name])) for name in ("first", "second")]
+    if pair[0] is None or pair[1] is None:
+        return Finding((), rule, missing=f"{parameter} was not swept for both")
+    first, second = pair[0], pair[1]
+    if first.note or second.note:
+        return Finding((), rule, missing=first.note or second.note)
+    if np.isnan(second.worst_inside):
+        return Finding((), rule, missing=f"{second.optimizer} tolerates no level that was swept")
+    needed = factor * second.worst_inside * (1.0 - 1e-9)
+    holds, contrary = bool(first.worst_inside >= needed), bool(first.first_outside <= needed)
+    inside = [
+        quantities.level(each.worst_inside) if each.worst_inside > 0 else "no level" for each in pair if each
+    ]
+    text = f"up to {inside[0]}, beside {inside[1]} ({first.seeds} seeds)"
+    numbers = {"first": first.worst_inside, "second": second.worst_inside}
+    part = ClaimPart(f"{first.optimizer} beside {second.optimizer}", holds, text, holds or contrary)
+    return Finding((part,), rule, numbers, results.keys_of(first.optimizer, second.optimizer))
+
+
+def saves_products(results: Results, parameters: Mapping[str, Any]) -> Finding:
+    """Test at each size whether conjugate gradients with the device `first` take `share` of the products or fewer.
+
+    Counts, medians over processes: each part is decided. Parameters: first, share.
+    """
+    first, share = str(parameters["first"]), float(parameters["share"])
+    rule = f"products to the same tolerance at most {quantities.percent(share)} of those without a device (counted)"
+    parts, keys = [], []
+    numbers: dict[str, float] = {}
+    for row in c.each(c.only(products_saved(results), optimizer=first)):
+        what = f"N = {quantities.count(row.parameters)}"
+        taken = f"{row.products:g}" if row.reached else f"more than {row.products:g}"
+        holds = bool(row.reached and row.products <= share * row.plain_products)
+        parts.append(ClaimPart(what, holds, f"{taken} products, {row.plain_products:g} without a device"))
+        numbers[what] = float(row.products / row.plain_products)
+        keys += row.keys
+    missing = (
+        "" if parts else f"{first} was not run beside plain conjugate gradients that reach the tolerance"
+    )
+    return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
+
+
+TESTS: Mapping[str, Test] = {
+    "memory": memory,
+    "fading": fading,
+    "tolerated": tolerated,
+    "raised-tolerance": raised_tolerance,
+    "products-saved": saves_products,
+}

@@ -70,13 +70,10 @@ class Counts:
         self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str
     ) -> PredictedCost:
         it = Iteration(n, b * d_z, b, d_z, layers, self.cg)
-        own = method in registry.names() and registry.get(method).host is not None
         if method in registry.digital():
             counted = cost_of(method, it, self.itemsize)
+        elif method in registry.names():
+            counted = host_cost_of(method, it, upload, self.itemsize)
         else:
-            counted = (
-                host_cost_of(method, it, upload, self.itemsize)
-                if own
-                else host_cost(it, upload, self.itemsize)
-            )
+            counted = host_cost(it, upload, self.itemsize)
         return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)

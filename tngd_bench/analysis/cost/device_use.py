@@ -1,17 +1,20 @@
 """A device and how an iteration uses it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.analysis.cost.recorded_devices import recorded_device
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, energy, latency, words_on_link
+from tngd_bench.spu.billing import Workload, energy, latency, parts_of, words_on_link
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class DeviceUse:
         """Return its modelled joules."""
         return energy(self.device, self.work(*size))
 
+    def parts(self, *size: Any) -> Parts:
+        """Return what it is built of."""
+        return parts_of(self.device, self.work(*size))
+
     def words(self, *size: Any) -> float:
         """Return the numbers over the link, both directions."""
         return words_on_link(self.device, self.work(*size))
@@ -43,8 +50,8 @@ class DeviceUse:
         return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated
 
     @property
-    def is_of_factors(self) -> bool:
-        """Whether arrays hold Kronecker factors in place of the rows of J."""
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
         return False
 
 
@@ -63,19 +70,47 @@ class FactorUse(DeviceUse):
         """Return its modelled joules."""
         return kronecker.energy(self.device, self._factors(size))
 
+    def parts(self, *size: Any) -> Parts:
+        """Return what it is built of."""
+        return kronecker.parts_of(self.device, self._factors(size))
+
     def words(self, *size: Any) -> float:
         """Return the numbers over the link, both directions."""
         return kronecker.words_on_link(self._factors(size))
 
     @property
-    def is_of_factors(self) -> bool:
-        """Whether arrays hold Kronecker factors in place of the rows of J."""
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
         return True
 
     def _factors(self, size: tuple[Any, ...]) -> kronecker.KroneckerWorkload:
         shapes = kronecker.FactorShape.of(size[3])
-        time = self.analog.analog_time
-        return kronecker.KroneckerWorkload(shapes, time, self.copies, self.refresh_interval)
+        return kronecker.KroneckerWorkload(
+            shapes,
+            self.analog.analog_time,
+            self.copies,
+            self.refresh_interval,
+            refinements=self.analog.refinements,
+        )
+
+
+@dataclass(frozen=True)
+class PreconditionerUse(DeviceUse):
+    """A device that answers the residuals of conjugate gradients, as many as without it: an upper bound."""
+
+    cg: CGIterations = field(default_factory=CGIterations)
+
+    @property
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
+        return True
+
+    def work(self, parameters: int, batch_size: int, outputs: int, layers: tuple[Layer, ...]) -> Workload:
+        """Return the workload of one iteration."""
+        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
+        rounds = max(round(it.iterations_of_cg), 1) - 1
+        analog = replace(self.analog, start="zero", refinements=rounds)
+        return Workload(parameters, batch_size * outputs, analog, layers=layers, batch_size=batch_size)
 
 
 def device_use(name: str | None, settings: Mapping[str, object]) -> DeviceUse | None:
@@ -84,6 +119,8 @@ def device_use(name: str | None, settings: Mapping[str, object]) -> DeviceUse | 
     if device is None:
         return None
     analog = AnalogSettings.of(settings)
+    if "cg_rtol" in settings:
+        return PreconditionerUse(device, analog, CGIterations.of(settings))
     if "copies" not in settings:
         return DeviceUse(device, analog)
     copies, interval = (

@@ -82,3 +82,21 @@ def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...]
     if methods is not None:
         digital = {label for label in digital if infos[label].method in methods}
     return next(iter(by_median(part[part[c.OPTIMIZER].isin(digital)])), None)
+
+
+def main_size(summary: pd.DataFrame, infos: Infos) -> pd.DataFrame:
+    """Return the rows of `summary` (see `iteration_cost.summarise`) at the one size to show, the quickest first.
+
+    The size with the most families of optimizers; of several one whose rows all have processes enough for a test, then
+    the largest N and m. `infos` as in `Results`.
+    """
+    sizes = [part for _, part in summary.groupby(iteration_cost.SETTING, sort=True)]
+    if not sizes:
+        return summary
+
+    def rank(part: pd.DataFrame) -> tuple[int, bool, int, int]:
+        families = part[c.OPTIMIZER].map(lambda label: infos[label].family).nunique()
+        tested = bool((part["processes"] >= iteration_cost.MINIMUM_PROCESSES).all())
+        return families, tested, int(part[c.PARAMETERS].iloc[0]), int(part[c.ROWS].iloc[0])
+
+    return max(sizes, key=rank).sort_values("at_least_s", kind="stable")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +34,7 @@ _TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
 
 def convergence_sentence(results: Results) -> str:
-    """Return how TNGD ended against every other method that ran, and when they reached the target.
+    """Return how TNGD ended against every other method that ran.
 
     Of several settings of a method the one that ended lowest is compared. The sentence says whether the settings were
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
@@ -44,8 +43,8 @@ def convergence_sentence(results: Results) -> str:
     if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
         of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
         return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
-    group = _main_section(plain, infos)
-    section = _Section(c.only(plain, group=group), infos)
+    group = main_section(plain, infos)
+    section = EndedSection(c.only(plain, group=group), infos)
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
@@ -64,15 +63,13 @@ def convergence_sentence(results: Results) -> str:
         section, settings = section.without_tuned(), f"all settings tuned{where}"
     else:
         settings = f"settings tuned{where} where the name says so" if number_tuned else "settings not tuned"
-    clauses = [
+    return (
         f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
-        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}",
-        _reached(results.times_to_target, str(group), compared, section.infos),
-    ]
-    return "; ".join(filter(None, clauses)) + "." + tuned
+        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}.{tuned}"
+    )
 
 
-def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
+def main_section(plain: pd.DataFrame, infos: Infos) -> str:
     """Return the section that trained the most optimizers, of several that with the most tuned.
 
     Those with a device come first.
@@ -87,25 +84,31 @@ def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
+def main_training(results: Results) -> EndedSection | None:
+    """Return how the main section of a study's trainings ended; None where nothing was trained outside sweeps."""
+    plain = c.outside_sweeps(results.final)
+    if plain.empty:
+        return None
+    return EndedSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
+
+
 def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
-    group = _main_section(plain, results.infos)
-    section = _Section(c.only(plain, group=group), results.infos)
+    group = main_section(plain, results.infos)
+    section = EndedSection(c.only(plain, group=group), results.infos)
     labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
         for label, runs in ((label, section.runs(label)) for label in labels)
     ]
-    reached = _reached(results.times_to_target, group, labels, results.infos)
-    first = (
+    return (
         f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
         f"b = {quantities.count(int(head[c.BATCH_SIZE]))}) the median training losses at the end are, lowest first "
-        f"and not tested against one another: {'; '.join(ended)}"
+        f"and not tested against one another: {'; '.join(ended)}."
     )
-    return "; ".join(filter(None, (first, reached))) + "."
 
 
-def _tuned_sentence(section: _Section, searched: str) -> str:
+def _tuned_sentence(section: EndedSection, searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
     device = section.device(tuned=True)
     others = [] if device is None else section.rivals(device, tuned=True)
@@ -115,17 +118,17 @@ def _tuned_sentence(section: _Section, searched: str) -> str:
     where = f" on {searched}" if searched else ""
     score = section.score(device, others)
     text = f" All tuned{where}: {section.ended(device, others, 'at')}"
-    return f"{text}; {score}." if score else f"{text}."
+    return f"{text}. {score}." if score else f"{text}."
 
 
 @dataclass(frozen=True)
-class _Section:
+class EndedSection:
     """The final values `part` of one section, and which of its optimizers ended how."""
 
     part: pd.DataFrame
     infos: Infos
 
-    def without_tuned(self) -> _Section:
+    def without_tuned(self) -> EndedSection:
         """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
         infos = {label: replace(info, title=without_tuned(info.title)) for label, info in self.infos.items()}
         return replace(self, infos=infos)
@@ -177,20 +180,20 @@ class _Section:
         return float(np.quantile(losses, 0.5, method="higher"))
 
     def ended(self, device: str, others: Sequence[str], where: str = "at a median training loss of") -> str:
-        """Return how `device` ended, and against each of `others`."""
-        runs, against = self.runs(device), self._against(device, others)
+        """Return how `device` ended, and against each of `others`, in sentences without the last full stop."""
+        runs = self.runs(device)
         value = _median_loss(runs)
-        how = f"ended {where} {value}" if value else f"gave no final loss ({_no_number(runs)}); the others:"
-        return f"{self.infos[device].title} {how}{against}"
+        how = f"ended {where} {value}" if value else f"gave no final loss ({_no_number(runs)})"
+        return ". ".join((f"{self.infos[device].title} {how}", *self._against(device, others)))
 
-    def _against(self, device: str, others: Sequence[str]) -> str:
-        """Return ", lower than Adam (0.1), higher than SGD (0.01) in each of 3 paired seeds, …", unconfirmed last."""
+    def _against(self, device: str, others: Sequence[str]) -> list[str]:
+        """Return "That is lower than Adam (0.1)", "It is lower than SGD (0.01) in each of 3 paired seeds", …"""
         shown = {}
         for other in others:
             runs = self.runs(other)
             shown[other] = f"{self.infos[other].title} ({_median_loss(runs) or _no_number(runs)})"
         if not (self.runs(device)[c.STATUS] == "ok").any():
-            return f" {quantities.listed(list(shown.values()))}" if shown else ""
+            return [f"The others: {quantities.listed(list(shown.values()))}"] if shown else []
         compared = self._compared(device, others, TRAINING_LOSS)
         needed = seeds_needed(len(compared))
         decided: dict[str, list[str]] = {}
@@ -198,20 +201,21 @@ class _Section:
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                few.append(f"lower than {text} in {found.lower} of {found.seeds} paired seeds")
+                few.append(f"It is lower than {text} in {found.lower} of {found.seeds} paired seeds")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault("lower" if found.value < 0 else "higher", []).append(text)
             else:
                 unconfirmed.append(text)
-        clauses = [f"{word} than {quantities.listed(names)}" for word, names in decided.items()]
-        if clauses:
+        said = [f"That is {word} than {quantities.listed(names)}" for word, names in decided.items()]
+        if said:
             seeds = max(found.seeds for found, _ in compared.values())
-            clauses[-1] += f" ({_TEST}, {seeds} paired seeds)"
+            said[-1] += f" ({_TEST}, {seeds} paired seeds)"
         if few:
-            clauses.append(f"{', '.join(few)} (too few to tell: {needed} seeds needed)")
-        if unconfirmed:
-            clauses.append(f"with no difference confirmed to {quantities.listed(unconfirmed)}")
-        return "".join(f", {clause}" for clause in clauses)
+            said += [*few, f"That is too few to tell: {needed} seeds needed"]
+        return [
+            *said,
+            *([f"No difference confirmed to {quantities.listed(unconfirmed)}"] if unconfirmed else []),
+        ]
 
     def score(self, device: str, others: Sequence[str]) -> str:
         """Return the device's median test score against the best of `others`; "" where none was evaluated."""
@@ -230,7 +234,14 @@ class _Section:
         else:
             rank = f"not {'above' if larger else 'below'} that of"
         doubt = _doubt(self._compared(device, others, score), best, "higher" if larger else "lower")
-        return f"its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
+        return f"Its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
+
+    def undecided(self, device: str, others: Sequence[str], score: CurveMetric, best: str) -> str:
+        """Return why the scores of `device` and of `best`, one of `others`, are not told apart; "" where they are."""
+        compared = self._compared(device, others, score)
+        if best in compared and compared[best][0].seeds < seeds_needed(len(compared)):
+            return "too few to tell"
+        return "" if best in compared and compared[best][1] <= 1.0 - LEVEL else "no difference confirmed"
 
     def _compared(
         self, device: str, others: Sequence[str], score: CurveMetric
@@ -271,31 +282,3 @@ def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, be
     if found.seeds < seeds_needed(len(compared)):
         return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
     return f"{_TEST}, {found.seeds} paired seeds" if p <= 1.0 - LEVEL else "no difference confirmed"
-
-
-def _reached(times: pd.DataFrame, group: str, labels: Sequence[str], infos: Infos) -> str:
-    """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
-    rows = times[(times[c.GROUP] == group) & times[c.OPTIMIZER].isin(labels) & (times["tries"] > 0)]
-    reached = set(rows.loc[np.isfinite(rows["iterations_median"].astype(float)), "target"])
-    if not reached:
-        return "no optimizer reached a target in its median seed" if len(rows) else ""
-    highest = next(target for target in reversed(rows["target"].unique()) if target in reached)
-    ends = {row.optimizer: row for row in c.each(c.only(rows, target=highest))}
-    pieces = [f"{infos[label].title} {_time(ends[label])}" for label in labels if label in ends]
-    return (
-        f"{highest} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
-        f"modelled: {', '.join(pieces)}"
-    )
-
-
-def _time(row: Any) -> str:
-    """Return the time to a target with its interval, and in how many seeds it was reached where not in all."""
-    missed = f" ({row.hits}/{row.tries} seeds)" if row.hits < row.tries else ""
-    if not np.isfinite(row.iterations_median):
-        return f"not reached{missed}"
-    if np.isnan(row.modelled_median):
-        return f"{quantities.count(row.iterations_median)} iterations, seconds not known{missed}"
-    low, high = row.modelled_low, row.modelled_high
-    same = low == high or np.isnan(low)
-    interval = "" if same else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
-    return f"{quantities.between_seconds(row.after_modelled_median, row.modelled_median)}{interval}{missed}"

@@ -1,14 +1,16 @@
 """The finding on cost: who is cheapest at which size, and TNGD's total against the strongest digital rivals."""
 
-import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
-from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, leads, main_group, strongest_digital
+from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, Lead, leads, main_group, strongest_digital
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.studies.store import columns as c
 
@@ -21,28 +23,40 @@ def cost_sentence(results: Results) -> str:
     if not ranking:
         ran = "" if has_device or main.empty else f" {_all_times(main, infos)}"
         return f"Cost per iteration of second-order optimizers: not measured.{ran}"
-    pieces = []
-    for (name, doubt), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.doubt)):
-        sizes = [quantities.count(lead.parameters) for lead in run]
-        span = sizes[0] if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
-        pieces.append(f"{infos[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
-    doubts = {lead.doubt for lead in ranking}
-    if "untested" in doubts:
-        needed = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
-        pieces[-1] += "; a test takes {} paired iterations from {} processes".format(*needed)
-    if doubts & {"", WITHIN_SPREAD}:
-        pieces[-1] += f"; run-to-run spread: {results.run_spread.words}"
     settings = main.iloc[0]
     where = f"{settings[c.PROBLEM]}, b = {settings[c.BATCH_SIZE]}, d_z = {settings[c.OUTPUTS]}"
-    clauses = _bound_clauses(results, main, ranking[-1].optimizer)
-    if (has_device and not clauses) or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
-        clauses.insert(0, _device_clause(main, infos))
-    told = "; ".join((", ".join(pieces), *clauses))
-    last = "" if has_device else f" {_all_times(main, infos)}"
     alone = {lead.optimizer for lead in ranking if lead.runner_up is None}
     lone = len(alone) == 1 and all(lead.runner_up is None for lead in ranking)
     what = "Nothing to compare, one second-order optimizer was timed" if lone else _CHEAPEST
-    return f"{what} ({where}): {told}.{last}"
+    said = [f"{what} ({where}): {_won(ranking, infos)}.", *_doubts(ranking, results.run_spread)]
+    clauses = _bound_clauses(results, main, ranking[-1].optimizer)
+    if (has_device and not clauses) or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
+        said.append(_device_clause(main, infos))
+    return " ".join((*said, *clauses, *([] if has_device else [_all_times(main, infos)])))
+
+
+def _won(ranking: Sequence[Lead], infos: Infos) -> str:
+    """Return at how many sizes each optimizer is the cheapest; the page has a table of them."""
+    if len(ranking) == 1:
+        return f"{infos[ranking[0].optimizer].title} at N = {quantities.count(ranking[0].parameters)}"
+    won = Counter(lead.optimizer for lead in ranking)
+    return ", ".join(
+        f"{infos[label].title} at {number} of {len(ranking)} sizes" for label, number in won.items()
+    )
+
+
+def _doubts(ranking: Sequence[Lead], spread: RunSpread) -> Iterator[str]:
+    """Yield why leads are not confirmed, at how many sizes each, and the spread that they are held to."""
+    doubts = Counter(lead.doubt for lead in ranking)
+    for doubt, number in doubts.items():
+        if doubt:
+            where = "" if len(ranking) == 1 else f" at {number} of {len(ranking)} sizes"
+            yield f"{doubt[0].upper()}{doubt[1:]}{where}."
+    if "untested" in doubts:
+        needed = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
+        yield "A test takes {} paired iterations from {} processes.".format(*needed)
+    if set(doubts) & {"", WITHIN_SPREAD}:
+        yield f"Run-to-run spread: {spread.words}."
 
 
 _CHEAPEST = "Cheapest per iteration among second-order optimizers"
@@ -77,11 +91,11 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
             continue
         clauses.append(
             f"{results.infos[label].title} takes at least {quantities.seconds(bound)} there, {ratio.text} the time of "
-            f"{results.infos[cheapest].title}, with none counted for {words}"
+            f"{results.infos[cheapest].title}, with none counted for {words}."
         )
     if unranked:
         named = caveats.named(unranked, results.infos)
-        clauses.append(f"not ranked, as no time is stated for items of the bill: {named}")
+        clauses.append(f"Not ranked, as no time is stated for items of the bill: {named}.")
     return clauses
 
 
@@ -89,31 +103,30 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     measured = set(main[c.OPTIMIZER])
     device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:
-        return "TNGD's cost: not measured"
+        return "TNGD's cost: not measured."
     parameters = int(c.only(main, optimizer=device)[c.PARAMETERS].max())
     part = c.only(main, parameters=parameters)
     own = c.only(part, optimizer=device)
     total = float(own[c.TOTAL_S].median())
     link = float(((own[c.WRITE_S] + own[c.READ_S]) / own[c.TOTAL_S]).median())
     text = (
-        f"at N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
-        f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
+        f"At N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
+        f"(measured digital + modelled device); the modelled link takes {quantities.percent(link)} of it."
     )
     rival = strongest_digital(part, infos)
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
-        return f"{text}; no digital second-order competitor was measured there"
+        return f"{text} No digital second-order competitor was measured there."
     time = float(c.only(part, optimizer=rival)[c.TOTAL_S].median())
     text += (
-        f": {ratio.text} the {quantities.seconds(time)} of the strongest digital competitor, {infos[rival].title}"
-        f"{_apart(total / time, ratio)}{_doubt(ratio)}"
+        f" That is {ratio.text} the {quantities.seconds(time)} of the strongest digital competitor, "
+        f"{infos[rival].title}{_apart(total / time, ratio)}{_doubt(ratio)}."
     )
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
-    fastest = f"the fastest exact natural gradient, {infos[exact].title}"
-    return f"{text}, and {ratio.text} that of {fastest}{_doubt(ratio)}"
+    return f"{text} It is {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}{_doubt(ratio)}."
 
 
 _AGREE = 1.05

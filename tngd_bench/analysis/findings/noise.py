@@ -76,10 +76,10 @@ def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str
         by_place.setdefault(place, []).append(
             _of_one_imperfection(parameter, settings, infos, where=not place)
         )
-    texts = [
-        f"On {place}: {'; '.join(own)}" if place else "; ".join(text[:1].upper() + text[1:] for text in own)
-        for place, own in by_place.items()
-    ]
+    texts = []
+    for place, own in by_place.items():
+        texts += [f"On {place}"] if place else []
+        texts += [text[:1].upper() + text[1:] for text in own]
     judged = [f"{_head(decided)} {'. '.join(texts)}."] if texts else []
     return judged + _undecided_sentences(swept, infos)
 
@@ -104,12 +104,11 @@ def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list
 def _head(decided: Sequence[ScoredTolerance]) -> str:
     score = next((each.score.score for each in decided if each.score is not None), None)
     scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
-    judged = f"{' and '.join(each.title for each in scores)} {'is' if score is None else 'are'}"
-    margins = " and ".join(margin_text(each) for each in scores)
-    shown = "" if score is None else f" ({score.title} from → to)"
+    shown = "" if score is None else f"; {score.title} from → to"
     return (
-        f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
-        f"paired signed-rank test at 5 %{shown}:"
+        "Levels no worse than the ideal device on the same seed, by final "
+        f"{' and '.join(each.title for each in scores)}. "
+        f"Margins: {' and '.join(margin_text(each) for each in scores)} (paired signed-rank test at 5 %{shown})."
     )
 
 
@@ -131,7 +130,7 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
         texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
     if len(texts) > MOST_SETTINGS:
         return f"{name}, {len(own)} settings: least {texts[0]}, most {texts[-1]}"
-    return f"{name}: {', '.join(texts)}"
+    return f"{name}: {'. '.join(texts)}"
 
 
 def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
@@ -83,6 +84,21 @@ class Plane(Grid):
     measured: npt.NDArray[np.bool_]
     points: pd.DataFrame
     distances: Mapping[str, Array]
+
+    def rated(self, seconds: Callable[[Iteration], float | None]) -> Array:
+        """Return `seconds` of every cell's iteration, NaN for None: (rows, columns)."""
+        return np.asarray(self.at_each(lambda n, b, d_z, _: seconds(self._iterations[n, b, d_z]))[0])
+
+    @cached_property
+    def _iterations(self) -> dict[tuple[int, int, int], Iteration]:
+        """The iterations by size, each made once, as they keep what they count."""
+        found: dict[tuple[int, int, int], Iteration] = {}
+
+        def keep(n: int, b: int, d_z: int, layers: Model) -> None:
+            found[n, b, d_z] = Iteration(n, b * d_z, b, d_z, layers, self.calibrations.counts.cg)
+
+        self.at_each(keep)
+        return found
 
 
 def plane(

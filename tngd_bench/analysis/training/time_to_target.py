@@ -182,9 +182,9 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     """Return the target that a baseline sets: a last value of `metric` that four in five of its reruns reach.
 
     That is the k-th worst of n reruns, k = ⌊(n + 1)/5⌋: a further one is worse with probability k/(n + 1) ≤ 20 %. The
-    median would make the baseline's own hit a coin. `final` is as from `final_scores.final_values`; a seed that did not
-    finish counts as a worst value. The baseline's runs must be others than those the target is then applied to.
-    ValueError where the baseline has fewer than four seeds or did not finish in too many.
+    median would be missed by half of the baseline's own reruns. `final` is as from `final_scores.final_values`; a seed
+    that did not finish counts as a worst value. The baseline's runs must be others than those the target is then
+    applied to. ValueError where the baseline has fewer than four seeds or did not finish in too many.
     """
     described = registered_metrics.of_column(metric)
     column, upwards = described.final, described.metric.larger_is_better

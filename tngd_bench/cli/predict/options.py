@@ -5,32 +5,46 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from tngd_bench.cli.option_kinds import default_option, flag_option, several_option
 from tngd_bench.cli.predict import sweep
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
 
 if TYPE_CHECKING:
+    from tngd_bench.optimizers.roofline import Model, Prediction
     from tngd_bench.spu.device import Device
 
 _LARGEST_COUNT = 1e18  # beyond, cubes of b·d_z leave the range of numbers
 _MOST_LAYERS = 10_000
 
 
-def count(value: str) -> int:
-    """Read a positive whole number, 1e12 and 1_000_000 included."""
+def count(value: str, least: int = 1) -> int:
+    """Read a whole number from `least` on, 1e12 and 1_000_000 included."""
     number = real(value)
-    if not (math.isfinite(number) and number >= 1 and number == int(number)):
-        raise click.BadParameter(f"{value!r} is not a whole number >= 1")
+    if not (math.isfinite(number) and number >= least and number == int(number)):
+        raise click.BadParameter(f"{value!r} is not a whole number >= {least}")
     if number > _LARGEST_COUNT:
         raise click.BadParameter(f"{value!r} is too large; accepted: up to {_LARGEST_COUNT:.0e}")
     return int(number)
+
+
+def count_or_none(value: str) -> int:
+    """Read a whole number of 0 or more."""
+    return count(value, 0)
+
+
+def _whole(name: str) -> Callable[[str], int]:
+    """Return how the whole numbers of an analog setting are read."""
+    return count_or_none if getattr(AnalogSettings(), name) == 0 else count
 
 
 def depth(value: str) -> int:
@@ -58,7 +72,7 @@ def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     defaults, texts = AnalogSettings(), field_docstrings(AnalogSettings)
     for name, info in reversed(list(BILLED_FIELDS.items())):
         words = info.accepted.words
-        kind: Any = click.Choice(words) if words else count if info.accepted.whole else float
+        kind: Any = click.Choice(words) if words else _whole(name) if info.accepted.whole else float
         unit = f" [{info.unit}]" if info.unit else ""
         command = click.option(
             f"--{name.replace('_', '-')}",
@@ -71,6 +85,135 @@ def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_SIZE = (
+    plugin_option,
+    count_option("--parameters", help="Trainable parameters N; 1e12 is understood. Needed without --model."),
+    count_option(
+        "--batch", "batch_size", required=True, help="Batch size b: images, or sequences of tokens."
+    ),
+    count_option(
+        "--outputs",
+        help="Outputs per sample d_z that the loss takes, of all its positions; m = b·d_z rows. Needed without "
+        "--model or --problem.",
+    ),
+)
+_NETWORK = (
+    click.option(
+        "--model",
+        "--module",
+        "model",
+        metavar="NAME",
+        help="A network by name, resnet50 or gpt2, or your own as FILE.py:build, where build() returns a "
+        "torch.nn.Module and a batch of inputs. Its layers are counted on torch's meta device.",
+    ),
+    click.option("--problem", help="Take the layers of this problem's model (`list problems`) nearest to N."),
+    real_option(
+        "--positions",
+        help="Places of a sample at which a weight is used: tokens of a sequence, pixels of an image. [default: 1]",
+    ),
+    real_option(
+        "--forward-flops",
+        help="FLOP of one sample's forward pass (2 a multiply-add), in place of --positions: 2N times them.",
+    ),
+    count_option("--depth", type=depth, help="Equal square layers that N stands in. [default: 4]"),
+    count_option("--cg-iterations", help="Iterations of NGD-CG. [default: as a fit expects them]"),
+    real_option(
+        "--damping", default=0.01, show_default=True, help="λ, on which the iterations of NGD-CG depend."
+    ),
+    analog_options,
+    several_option(
+        "--set", "overrides", metavar="NAME=VALUE", help="Another value of what --sweep can name."
+    ),
+)
+
+
+def question_options(processor: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options that ask for a prediction; `processor` is the default of --processor."""
+    machine = (
+        default_option(
+            "--device", default="paper", help="Preset, name in a --plugin, or FILE.toml:NAME of a study."
+        ),
+        default_option(
+            "--processor",
+            default=processor,
+            help="Host and digital competitor: a100, h100, epyc-7763.",
+        ),
+        default_option(
+            "--precision",
+            default="fp32",
+            help="fp64, fp32, tf32, bf16 or fp16: the processor's rate, and the bytes of a number.",
+        ),
+        click.option(
+            "--host-precision",
+            type=str.lower,
+            metavar="TEXT",
+            help="That of the host's passes alone, such as tf32 on tensor cores.",
+        ),
+        real_option(
+            "--flops",
+            help="A rate of your own in FLOP/s, for the processor at that precision (2 a multiply-add).",
+        ),
+        real_option("--host-watts", help="Power of the processor as you measured it.  [default: as rated]"),
+        flag_option(
+            "--overlap",
+            help="Send the rows of a backward pass while the host makes the next: modelled as a pipeline of d_z "
+            "blocks, max + min/d_z in place of a sum.",
+        ),
+    )
+    parts = (*_SIZE, *machine, *_NETWORK)
+    return lambda command: reduce(lambda wrapped, part: part(wrapped), reversed(parts), command)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask: the `device` by name with `overrides` of its fields, and all other options by name."""
+
+    device: str
+    overrides: tuple[str, ...]
+    asked: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any], swept: str | None = None) -> Asked:
+        """Return the question of the values of `question_options`, but for the quantity that is `swept`."""
+        for name, what in (("flops", "rate"), ("host_watts", "power")):
+            if asked[name] is not None and asked["processor"] is None:
+                option = name.replace("_", "-")
+                raise click.UsageError(f"--{option} replaces the {what} of a processor; add --processor")
+        refuse_twice(asked["overrides"], swept)
+        overrides, sizes, device = apart(asked["overrides"], asked["device"])
+        return cls(device, overrides, dict(asked) | sizes)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The fields of the device that --set gives."""
+        return tuple(sweep.canonical(item.partition("=")[0]) for item in self.overrides)
+
+    @property
+    def described(self) -> Device:
+        """The device as it is without a sweep."""
+        return device(self.device, self.overrides)
+
+    def predict(self, sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
+        """Predict with other sizes and device fields, a field "device" naming another preset."""
+        from tngd_bench.optimizers.roofline import predict
+        from tngd_bench.spu.processor import Processor
+
+        described = device(str(fields.get("device", self.device)), self.overrides)
+        changed = {name: value for name, value in fields.items() if name != "device"}
+        given = {name: value for name, value in self.asked.items() if name not in _NOT_OF_SIZE}
+        precision, flops, watts = (self.asked[name] for name in ("precision", "flops", "host_watts"))
+        name = self.asked["processor"]
+        return predict(
+            described.override(**changed) if changed else described,
+            processor=None if name is None else Processor.named(name, precision.lower(), flops, watts),
+            precision=precision.lower(),
+            **network(given | dict(sizes)),
+        )
+
+
+_NOT_OF_SIZE = ("device", "overrides", "processor", "precision", "flops", "host_watts")
+
+
 def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dict[str, Any], str]:
     """Split --set into fields of the device, sizes by argument of `predict`, and the device's name."""
     fields: list[str] = []
@@ -81,8 +224,9 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         if known == sweep.DEVICE:
             device = value.strip()
         elif known in sweep.SIZES:
-            words = known in BILLED_FIELDS and BILLED_FIELDS[known].accepted.words
-            read: Callable[[str], object] = str if words else count if known in sweep.COUNTS else real
+            whole = _whole(known) if known in BILLED_FIELDS else count
+            words = known in sweep.words()
+            read: Callable[[str], object] = sweep.word if words else whole if known in sweep.COUNTS else real
             try:
                 sizes[sweep.SIZES[known]] = read(value.strip())
             except click.BadParameter as error:
@@ -168,29 +312,66 @@ def _value(text: str) -> object:
     return text
 
 
-def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | None) -> dict[str, Any]:
+def network(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `predict` for the network that was asked for.
 
-    It is a model of `problem`, or N square layers used as often as --positions or `forward_flops` say.
+    It is a model by name, one of a problem, or N square layers used as often as --positions or --forward-flops say.
     """
     from tngd_bench.optimizers.roofline import positions_of
 
     given = {name: value for name, value in asked.items() if value is not None and name not in BILLED_FIELDS}
     given["analog"] = AnalogSettings.of(asked)
-    named = {"--problem": problem, "--forward-flops": forward_flops, "--positions": given.get("positions")}
-    chosen = [option for option, value in named.items() if value is not None]
+    named = ("--model", "--problem", "--forward-flops", "--positions")
+    chosen = [option for option in named if option[2:].replace("-", "_") in given]
     if len(chosen) > 1:
         both = " and ".join(chosen)
         raise click.UsageError(f"{both} each say how often weights are used; accepted: one of them")
+    name, problem = given.pop("model", None), given.pop("problem", None)
+    if (name or problem) is not None and "depth" in given:
+        raise click.UsageError(f"{chosen[0]} has layers of its own; accepted: --depth without it")
+    if name is None and "parameters" not in given:
+        raise click.UsageError("Missing option '--parameters'; only a --model has a number of its own")
+    if name is not None:
+        return given | _checked(name, _model(name), given.pop("parameters", None), given.get("outputs"))
     if problem is not None:
-        if "depth" in given:
-            raise click.UsageError("--problem has layers of its own; accepted: --depth without it")
         return given | _problem(problem, given.pop("parameters"), given.get("outputs"))
     if "outputs" not in given:
-        raise click.UsageError("Missing option '--outputs'; only a --problem has a number of its own")
-    if forward_flops is not None:
-        given["positions"] = positions_of(forward_flops, given["parameters"])
+        raise click.UsageError(
+            "Missing option '--outputs'; only a --problem or --model has a number of its own"
+        )
+    if "forward_flops" in given:
+        given["positions"] = positions_of(given.pop("forward_flops"), given["parameters"])
     return given
+
+
+def _model(name: str) -> Model:
+    """Return a published network, or the one that a function FILE.py:build makes."""
+    from tngd_bench.problems.outside import published
+
+    path, colon, function = name.rpartition(":")
+    if not colon and not name.endswith(".py"):
+        return published.published(name)
+    from tngd_bench.problems.outside.from_file import model_in_file
+
+    return model_in_file(path or name, function if colon else "build")
+
+
+def _checked(name: str, model: Model, parameters: int | None, outputs: int | None) -> dict[str, Any]:
+    """Return the model and its outputs; ValueError where the sizes that are asked for are not its own."""
+    from tngd_bench.problems.widths import TOLERANCE_PERCENT, is_hit
+
+    if parameters is not None and not is_hit(model.parameters, parameters):
+        raise ValueError(
+            f"{name} has {model.parameters:,} parameters; accepted: --parameters within {TOLERANCE_PERCENT} % of "
+            f"them or left out, not {parameters:,}"
+        )
+    assert model.outputs is not None
+    if outputs is not None and outputs > model.outputs:
+        raise ValueError(
+            f"{name} has {model.outputs:,} outputs a sample; accepted: --outputs up to them, the number that the "
+            f"loss takes, not {outputs:,}"
+        )
+    return {"model": model, "outputs": model.outputs if outputs is None else outputs}
 
 
 def _problem(name: str, parameters: int, outputs: int | None) -> dict[str, Any]:

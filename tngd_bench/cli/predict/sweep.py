@@ -23,6 +23,8 @@ SIZES = {
     "positions": "positions",
     "cg_iterations": "cg_iterations",
     "damping": "damping",
+    "overlap": "overlap",
+    "host_precision": "host_precision",
 }
 """Quantities that are no field of the device, with the argument of `predict` that each is."""
 ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
@@ -39,6 +41,7 @@ COUNTS = (
 )
 POINTS, MOST_POINTS = 13, 400
 UNFIT = "does_not_fit"
+_TKFAC = "tkfac_"
 
 
 def canonical(name: str) -> str:
@@ -67,24 +70,31 @@ def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
     name = canonical(name)
     if not equals or not values:
         raise click.UsageError(f"--sweep takes NAME=V1,V2,… or NAME=LOW:HIGH[:POINTS], not {text!r}")
-    accepted = _words().get(name)
+    accepted = words().get(name)
     if accepted is not None:
-        words = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
-        for word in words:
-            if word not in accepted and not (name == DEVICE and ":" in word):  # FILE.toml:NAME
-                raise click.UsageError(f"--sweep: {word!r} in {text!r} is not one of {', '.join(accepted)}")
-        return name, words
+        given = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
+        for each in given:
+            if each not in accepted and not (name == DEVICE and ":" in each):  # FILE.toml:NAME
+                raise click.UsageError(f"--sweep: {each!r} in {text!r} is not one of {', '.join(accepted)}")
+        return name, given
     if ":" in values:
         return name, _spaced(name, values.split(":"), text)
     return name, tuple(_number(value, text) for value in values.split(","))
 
 
-def _words() -> dict[str, tuple[str, ...]]:
+def words() -> dict[str, tuple[str, ...]]:
     """Return the names whose values are words, with the words."""
     from tngd_bench.spu.device import Device
+    from tngd_bench.spu.processor import NUMBER_BYTES
 
-    words = {name: accepted.words for name, accepted in _ACCEPTED.items() if accepted.words}
-    return {DEVICE: Device.presets(), **words}
+    described = {name: accepted.words for name, accepted in _ACCEPTED.items() if accepted.words}
+    of_host = {"overlap": tuple(FLAGS), "host_precision": tuple(NUMBER_BYTES)}
+    return {DEVICE: Device.presets(), **of_host, **described}
+
+
+def word(value: float | str) -> object:
+    """Return a word as the value that it stands for."""
+    return FLAGS.get(value, value) if isinstance(value, str) else value
 
 
 def _spaced(name: str, parts: Sequence[str], text: str) -> tuple[float, ...]:
@@ -123,7 +133,7 @@ def predictions(
     from tngd_bench import arguments
 
     def predicted(value: float | str) -> Prediction:
-        read: object = FLAGS.get(value, value) if isinstance(value, str) else value
+        read = word(value)
         if name in COUNTS and isinstance(value, float) and value == int(value):
             read = int(value)
         if name in SIZES:
@@ -136,12 +146,14 @@ def predictions(
 
 
 def rows(name: str, values: Sequence[float | str], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
+    """Return a row per value: seconds and joules of device, host, iteration and of every digital optimizer.
 
     With items that are `not_stated`, device and iteration have no seconds, only `_at_least_s`, which are lower bounds.
     What a processor has too little memory for has none either, and is named under `does_not_fit`. Seconds of the host
-    and of digital optimizers are lower bounds.
+    and of digital optimizers are lower bounds, and so are those of `tkfac_C`, thermodynamic K-FAC with C copies.
     """
+    from tngd_bench.optimizers.factor_roofline import factors_of
+
     found = []
     for value, p in zip(values, predictions, strict=True):
         row: dict[str, Any] = {name: value, "rows": p.work.rows}
@@ -152,7 +164,15 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
         lacking = {"host": p.host_missing_bytes} | {each.name: each.missing_bytes for each in p.alternatives}
         row[UNFIT] = " ".join(each for each, missing in lacking.items() if missing)
         row |= {f"{item}_s": seconds for item, seconds in p.seconds.items.items()}
-        found.append(row | {f"{each.name}_s": each.seconds for each in p.alternatives})
+        row |= {f"{each.name}_s": each.seconds for each in p.alternatives}
+        row |= {"device_j": p.joules.total, "device_at_least_j": p.joules.at_least, "host_j": p.host_joules}
+        row |= {"iteration_j": p.iteration_joules, "iteration_at_least_j": p.iteration_at_least_joules}
+        row["no_price"] = " ".join(p.joules.not_stated)
+        row |= {f"{item}_j": joules for item, joules in p.joules.items.items()}
+        row |= {f"{each.name}_j": each.joules for each in p.alternatives}
+        factors = None if p.processor is None else factors_of(p)
+        by_copies = () if factors is None else factors.rows
+        found.append(row | {f"{_TKFAC}{each.copies}_s": each.iteration_seconds for each in by_copies})
     return found
 
 
@@ -164,14 +184,22 @@ def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[
     timed = (
         () if first.processor is None else ("host", "iteration", *(each.name for each in first.alternatives))
     )
-    owners = ("device", *timed)
+    copies = [key.removesuffix("_s") for key in rows[0] if key.startswith(_TKFAC)]
+    owners = ("device", *timed, *copies[:: max(len(copies) - 1, 1)])  # the fewest copies and the most
     lines = ["modelled, nothing was run", "", f"{name:>22}" + "".join(f"{owner:>20}" for owner in owners)]
     for row in rows:
         lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, owner):>20}" for owner in owners))
     unstated = quantities.items(item for row in rows for item in row["not_stated"].split())
     if unstated:
         lines += ["", f"≥: a lower bound, the device states no time for: {unstated}"]
-    return "\n".join([*lines, "", "assumed", *wrapped(_assumed(rows, name, predictions))])
+    assumed = _assumed(rows, name, predictions)
+    if copies:
+        from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION
+
+        assumed.append(
+            f"{_TKFAC}C: thermodynamic K-FAC with C copies of each array, {RECONSTRUCTION}; lower bounds."
+        )
+    return "\n".join([*lines, "", "assumed", *wrapped(assumed)])
 
 
 def _shown(value: float | str) -> str:

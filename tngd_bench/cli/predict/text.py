@@ -11,6 +11,7 @@ from tngd_bench.spu.ledger import ITEM_NAMES, Ledger
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Alternative, Prediction
+    from tngd_bench.spu.parts import Parts
 
 _WIDTH = 110
 _DIGITS = 4
@@ -19,6 +20,7 @@ NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 
 def as_text(p: Prediction) -> str:
     """Return the prediction for the terminal."""
+    from tngd_bench.analysis.cost.device_verdict import device_verdict
     from tngd_bench.optimizers.roofline_table import assumptions
 
     work = p.work
@@ -29,6 +31,7 @@ def as_text(p: Prediction) -> str:
         f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),
         f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
+        *wrapped([_parts(p.parts, tiled=p.device.is_tiled)]),
     ]
     if p.processor is None:
         lines += ["", "digital times and the break-even link rate need --processor"]
@@ -40,7 +43,23 @@ def as_text(p: Prediction) -> str:
         ]
     titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
-    return "\n".join([*lines, *_factor_lines(p), "", "assumed", *wrapped(assumptions(p))])
+    said = ["", "assumed", *wrapped(assumptions(p)), "", f"verdict: {device_verdict(p)}"]
+    return "\n".join([*lines, *_factor_lines(p), *said])
+
+
+def _parts(parts: Parts, *, tiled: bool) -> str:
+    """What the device is built of, and how long its cells last where that is stated."""
+    tiles = [f"{parts.tiles:,} tiles"] if tiled else []
+    told = [
+        f"{parts.cells:,} cells",
+        *tiles,
+        f"{parts.amplifiers:,} amplifiers",
+        f"{parts.converters:,} converters",
+    ]
+    if parts.area_m2 is not None:
+        told.append(f"{1e6 * parts.area_m2:,.4g} mm² of parts whose area is stated")
+    worn = "" if parts.worn_out_after is None else f"; worn out after {parts.worn_out_after:,.0f} iterations"
+    return f"built of {', '.join(told)}{worn}"
 
 
 def _factor_lines(p: Prediction) -> list[str]:
@@ -69,7 +88,9 @@ def _factor_lines(p: Prediction) -> list[str]:
             else f"{found.break_even_copies:,} copies"
         )
         bound = f"K-FAC takes ≥ {quantity(found.digital_seconds, 's')}, reached with {copies} at this link"
+        used = f"K-FAC ≥ {quantity(found.digital_joules, 'J')}, the host ≥ {quantity(found.host_joules, 'J')}"
         lines += wrapped([f"{bound}; host and K-FAC are lower bounds, no error is known of their ratio"])
+        lines += wrapped([f"energy: {used}, beside the device's"])
     return lines
 
 
@@ -85,9 +106,14 @@ def _host_lines(p: Prediction) -> list[str]:
     if p.host_missing_bytes:
         lacking = f"{DOES_NOT_FIT}: {quantity(p.host_missing_bytes, 'B')} missing"
         return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
+    taken = p.iteration_at_least_seconds or 0.0
+    ways = {"iteration": taken + p.overlap * p.saved_seconds}
+    ways["  rows sent as made"] = ways["iteration"] - p.saved_seconds
+    times = [p.host_seconds, *ways.values()]
+    joules = [p.host_joules, *[p.iteration_at_least_joules] * len(ways)]
     return [
-        f"  {'host':<26}{'≥ ' + quantity(p.host_seconds, 's'):>14}",
-        f"  {'iteration':<26}{'≥ ' + quantity(p.iteration_at_least_seconds, 's'):>14}",
+        f"  {name:<26}{'≥ ' + quantity(seconds, 's'):>14}{'≥ ' + quantity(energy, 'J'):>14}"
+        for name, seconds, energy in zip(("host", *ways), times, joules, strict=True)
     ]
 
 
@@ -107,7 +133,8 @@ def _digital_line(p: Prediction, a: Alternative) -> str:
         exact = None if p.seconds.not_stated else a.break_even_bits_per_s
         reached = bounded(exact, a.break_even_bits_per_s, "b/s")
     time = NOT_STATED if a.seconds is None else f"≥ {quantity(a.seconds, 's')}"
-    return f"{counted}{time:>14}{a.limit or '':>12}{quantity(a.joules, 'J'):>14}  {reached}"
+    mark = "  ← the rival: fastest second-order" if a == p.best_rival else ""
+    return f"{counted}{time:>14}{a.limit or '':>12}{quantity(a.joules, 'J'):>14}  {reached}{mark}"
 
 
 def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:

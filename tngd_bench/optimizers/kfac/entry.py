@@ -30,7 +30,8 @@ Side = tuple[float, float, float]
 def factored_layers(it: Iteration) -> tuple[Layer, ...]:
     """Return the layers that have factors; one square layer where layers are not known."""
     square = round(it.parameters**0.5)
-    return tuple(it.trained) if it.layers else (Layer(square, square, bias=False),)
+    found = tuple(layer for layer in it.trained if layer.factored)
+    return found if it.layers else (Layer(square, square, bias=False),)
 
 
 def factor_sides(it: Iteration) -> list[Side]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 
-from tngd_bench.curvature import route
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
     READ_S,
-    REFERENCE_RATE,
     WRITE_S,
     CostModel,
     Counts,
     Use,
     counted_by_products,
+    products_waiting,
     second_order_waiting,
 )
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
@@ -20,8 +19,8 @@ from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
 
-_PRODUCT_S, _WIDE_PRODUCT_S = 1.17e-4, 1.5e-4
-"""For a product by the rows, and for one from vectors of the parameters to the rows and back."""
+_WIDE_PRODUCT_S = 1.5e-4
+"""For a product by the rows, from vectors of the parameters to the rows and back."""
 _PASSES = 5.0
 """Vectors of the parameters that an iteration there reads beside its product, as fitted to four sizes to 15 %."""
 
@@ -89,20 +88,15 @@ def _pairing(it: Iteration, use: Use) -> float:
 
 
 def _multiplying(it: Iteration, use: Use) -> float:
-    seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
-    if it.cg_by_model:
-        waiting = route.waiting_seconds(it.all_trained, it.batch_size)
-        passes = _PASSES * READ_S * it.parameters if it.cg.in_parameters else 0.0
-        return seconds + products * (waiting * (route.RATE / REFERENCE_RATE) + passes)
-    if it.cg.in_parameters:
-        return seconds + products * (
-            _WIDE_PRODUCT_S + READ_S * (_PASSES * it.parameters + 2.0 * it.rows * it.kept)
-        )
-    blocks = route.BLOCK_S * it.batch_size * len(it.trained)
-    return seconds + products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
+    products = it.iterations_of_cg + 1
+    seconds = second_order_waiting(it, by_model=it.cg_by_model)
+    passes = _PASSES * READ_S * it.parameters if it.cg.in_parameters else 0.0
+    if it.cg.in_parameters and not it.cg_by_model:
+        return seconds + products * (_WIDE_PRODUCT_S + passes + 2.0 * READ_S * it.rows * it.kept)
+    return seconds + products * passes + products_waiting(it, products, by_model=it.cg_by_model)
 
 
-_NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
+NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
 _MEMORY = Setting(
     0.95,
     FRACTION,
@@ -123,7 +117,7 @@ def _ngd(
     remembering: Callable[[Iteration], float],
     *,
     name: str | None = None,
-    memory: Setting = _NO_MEMORY,
+    memory: Setting = NO_MEMORY,
     exact: int = 0,
     break_even: bool = False,
     **extra: Setting,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
+from tngd_bench.layers import preconditioning
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
@@ -30,7 +31,7 @@ ANALOG = {
     "analog_time": Setting(50.0, POSITIVE),
     "copies": Setting(1, COUNT, title="copies of the arrays"),
     "unit_diagonal": Setting(False, field_info.FLAG.check, title="unit diagonal"),
-    **{name: tngd.ANALOG[name] for name in ("noise_variance", "device", *DEVICE_FIELDS)},
+    **{name: tngd.ANALOG[name] for name in ("refinements", "noise_variance", "device", *DEVICE_FIELDS)},
 }
 
 
@@ -53,16 +54,20 @@ def _count(it: Iteration, use: Use) -> Counts:
     copies = use.settings["copies"] if errs else 1
     each = (_DOUBLE if errs or device.array_bits is not None else 1.0) * EIGENDECOMPOSITION_FLOPS
     inverses = sum(
-        min(copies, other) * (each + 2.0 + 2.0 * noisy) * side**3
-        for a, g, _ in sides
-        for side, other in ((a, g), (g, a))
+        min(copies, other) * (each + 2.0) * side**3 for a, g, _ in sides for side, other in ((a, g), (g, a))
     )
     converted = device.dac_bits or device.adc_bits or device.adc_noise_volts
-    by_gradient = bool(noisy or converted or copies > 1)
+    refinements = int(use.settings["refinements"])
+    by_gradient = bool(noisy or converted or copies > 1 or refinements)
     applied = 0.0
     for layer in factored_layers(it):
         rows, (a, g) = float(it.batch_size * layer.positions), (layer.columns, layer.d_out)
-        relaxed = 2.0 * (rows * layer.d_in * g + (1.0 + noisy) * a * g * (a + g))
+        passes = (1.0 + refinements) * (1.0 + noisy) + (1.0 + refinements if refinements else 0.0)
+        relaxed = 2.0 * (rows * layer.d_in * g + passes * a * g * (a + g))
+        by_rows, finished = preconditioning(rows, a, g)
+        if noisy and copies == 1 and not (refinements or device.dac_bits or finished < by_rows):
+            # the rows are brought to eigenvectors, and the answers back; then both ways; then along the gradient
+            relaxed = 2.0 * (rows * a * (a + 2.0 * g) + a * g * (a + 2.0 * g))
         applied += relaxed if by_gradient else preconditioned(rows, layer)
     held = sum(
         (2.0 + (1.0 + noisy) * min(copies, other)) * side**2
@@ -73,10 +78,12 @@ def _count(it: Iteration, use: Use) -> Counts:
 
 
 def _count_host(it: Iteration, use: Use) -> Counts:
-    """The gradient and the factors; the device inverts."""
-    gradients = sum(2.0 * it.batch_size * t * a * g for a, g, t in factor_sides(it))
-    squares = sum(a * a + g * g for a, g, _ in factor_sides(it))
-    return with_factors(it, use, 0.0) + gradients, it.held + squares
+    """The gradient, the factors and the products of refinements; the device inverts."""
+    refinements, sides = float(use.settings["refinements"]), factor_sides(it)
+    gradients = sum(2.0 * it.batch_size * t * a * g for a, g, t in sides)
+    products = refinements * sum(2.0 * a * g * (a + g) for a, g, _ in sides)
+    squares = sum(a * a + g * g for a, g, _ in sides)
+    return with_factors(it, use, 0.0) + gradients + products, it.held + squares
 
 
 ENTRIES = (

@@ -17,10 +17,10 @@ from tngd_bench.optimizers.kfac.map_tracer import MapPass
 from tngd_bench.optimizers.kfac.optimizer import KFAC
 from tngd_bench.optimizers.settings import check_settings
 from tngd_bench.optimizers.tkfac.entry import ANALOG, described_device
-from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.optimizers.tngd.step_errors import ending_step
+from tngd_bench.solvers.refinement import refined
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.dynamics.route import refuse_beyond_symmetric
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
 from tngd_bench.spu.kronecker.pair import KroneckerPair, is_linear
@@ -35,19 +35,32 @@ class TKFAC(KFAC):
 
     Parameters
     ----------
-    analog_time : t > 0 of each relaxation, units of τ; all start at zero. A long one without noise is K-FAC with
-        π-damping, a short one t² times the gradient where the diagonal is not scaled.
-    copies : arrays that hold each factor and take its right-hand sides in turn.
-    device : preset name or `Device`; its imperfections act on x (`route.ON_SYMMETRIC_ARRAYS`, others are refused), its
+    *positional : float
+        lr, damping and momentum.
+    analog_time : float
+        t > 0 of each relaxation, units of τ; all start at zero. A long one without noise is K-FAC with π-damping, a
+        short one t² times the gradient where the diagonal is not scaled.
+    copies : int
+        Arrays that hold each factor and take its right-hand sides in turn.
+    refinements : int
+        Rounds X ← X + X̂(∇W − Γ′ X A′) with the factors as loaded, two passes each, whose products are the host's.
+    device : str or Device
+        Preset name or description; its imperfections act on x (`route.ON_SYMMETRIC_ARRAYS`, others are refused), its
         link, converters and τ make `ledger`.
-    noise_variance : κ₀ of the device, signal²; thermal noise comes on top.
-    unit_diagonal : scale each factor to a unit diagonal before it is loaded, and the signals with it.
-    kfac : further parameters as in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator`
-        draws the device's noise and programming errors too.
+    noise_variance : float
+        κ₀ of the device, signal²; thermal noise comes on top.
+    unit_diagonal : bool
+        Scale each factor to a unit diagonal before it is loaded, and the signals with it.
+    **kfac : Any
+        As in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator` draws the device's noise
+        and programming errors too.
 
-    After a step `ledger` is the device's modelled seconds of an iteration, the mean of those between two refreshes. A
-    step raises UnstableStepError, a DivergedError, with the parameters untouched, where an array as programmed is not
-    positive definite.
+    Notes
+    -----
+    After a step `ledger` is the device's modelled seconds of an iteration, the mean of those between two refreshes,
+    and `residuals` the largest ‖∇W − Γ′ X A′‖/‖∇W‖ of a layer before and after each refinement. A step raises
+    UnstableStepError where an array as programmed is not positive definite and DivergingStepError where refinements do
+    not converge, both a DivergedError, with the parameters untouched.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class TKFAC(KFAC):
         *positional: float,
         analog_time: float = 50.0,
         copies: int = 1,
+        refinements: int = 0,
         device: str | Device = "paper",
         noise_variance: float = 0.0,
         unit_diagonal: bool = False,
@@ -68,6 +82,7 @@ class TKFAC(KFAC):
             ANALOG,
             analog_time=analog_time,
             copies=copies,
+            refinements=refinements,
             noise_variance=noise_variance,
             unit_diagonal=unit_diagonal,
         )
@@ -78,6 +93,8 @@ class TKFAC(KFAC):
         super().__init__(model, loss, *positional, **kfac)
         self.analog_time = analog_time
         self.copies = copies
+        self.refinements = refinements
+        self.residuals: tuple[float, ...] = ()
         self.noise_variance = noise_variance
         self.unit_diagonal = unit_diagonal
         self.pairs: dict[str, KroneckerPair] = {}
@@ -107,7 +124,10 @@ class TKFAC(KFAC):
         For timing and counting; it changes the running averages of the factors and nothing else.
         """
         for one in self._gradients(inputs, targets)[1]:
-            _ = one.gradient  # which the device takes whole, not as the rows it is made of
+            gradient = one.gradient  # which the device takes whole, not as the rows it is made of
+            factors = self.factors[one.map.names[0]]
+            for _ in range(self.refinements):
+                factors.outputs @ gradient @ factors.inputs
 
     def _bill(self, *, known: bool) -> Ledger:
         factors = tuple(
@@ -116,14 +136,15 @@ class TKFAC(KFAC):
         )
         return latency(
             self.device,
-            KroneckerWorkload(factors, self.analog_time, self.copies, self.inverse_interval, known),
+            KroneckerWorkload(
+                factors, self.analog_time, self.copies, self.inverse_interval, known, self.refinements
+            ),
         )
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
-        try:
+        self.residuals = ()
+        with ending_step(self.iteration, REMEDY):
             return super()._direction(inputs, targets)
-        except UnstableDeviceError as error:
-            raise UnstableStepError(error.margin, self.iteration, REMEDY) from error
 
     def _invert(self, name: str, factors: KroneckerFactors) -> None:
         of_inputs, of_outputs = factors.shifts(self.settings["damping"])
@@ -135,6 +156,7 @@ class TKFAC(KFAC):
             copies=self.copies,
             place=list(self.factors).index(name),
             generator=self.generator,
+            keep=self.refinements > 0,
             noise_variance=self.noise_variance,
             unit_diagonal=self.unit_diagonal,
         )
@@ -142,10 +164,22 @@ class TKFAC(KFAC):
 
     def _preconditioned(self, one: MapPass) -> tuple[RowProduct, Tensor]:
         pair = self.pairs[one.map.names[0]]
-        if pair.is_deterministic and is_linear(self.device):
+        if pair.is_deterministic and is_linear(self.device) and not self.refinements:
             return super()._preconditioned(one)
+        if one.rows is not None and pair.rotates_rows(self.device) and not self.refinements:
+            inputs, cotangents = one.rows
+            x = pair.solve_product(cotangents, inputs, self.device, self.generator)
+            return RowProduct(None, x), ((cotangents @ x) * inputs).sum()
         gradient = one.gradient
-        x = pair.solve(gradient, self.device, self.generator)
+
+        def answer(residual: Tensor) -> Tensor:
+            return pair.solve(residual, self.device, self.generator)
+
+        x = answer(gradient)
+        if self.refinements:
+            varies = not (pair.is_noiseless and is_linear(self.device))
+            x, found = refined(x, gradient, pair.product, answer, self.refinements, varies=varies)
+            self.residuals = tuple(map(max, found, self.residuals)) if self.residuals else found
         return RowProduct(None, x), (x * gradient).sum()
 
     def _carried(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import drawn_in_law, is_one_factor
+from tngd_bench.spu.dynamics.route import device_route, drawn_in_law, is_one_factor
 
 DOUBLE = 2.0
 """Operations in single precision in the time of one in double."""
@@ -22,6 +22,8 @@ MODES = 300.0
 SERIES, SERIES_NOISY = (6.0, 32.0), (14.0, 68.0)
 DOUBLED, DOUBLED_NOISY = (6.0, 32.0), (20.0, 96.0)
 """Operations per m³ of a term of the series and of a doubling, without and with noise; without and with a lag."""
+STAGES = 240.0
+"""Operations per k³ for the propagator of a circuit of k states: two exponentials of 2k rows, and the doublings."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,11 @@ def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
             2.0 * m * cells * panelled(it.rows) + 8.0 * cells, 6.0 * cells, cells, cells, spectral=True
         )
     number = 1.0 if device.shared_array else 2.0
-    noisy = device.thermal_variance > 0 or device.row_sum_noise
+    if device_route(device, ensemble).name == "stages":
+        states = 2.0 * it.parameters + (2.0 if device.hessian_array else 1.0) * m
+        flops = (DOUBLE * STAGES + MODES) * states**3
+        return ArrayCost(flops, (3.0 + 3.0 * number) * cells + 60.0 * states**2, number * cells, cells)
+    noisy = device.thermal_variance > 0 or device.row_sum_noise or bool(device.amplifier_noise_v_per_rthz)
     lagging = int(device.amplifier_bandwidth_hz is not None)
     series = (SERIES_NOISY if noisy else SERIES)[lagging] * TAYLOR_ORDER
     doublings = (DOUBLED_NOISY if noisy else DOUBLED)[lagging] * DOUBLINGS

@@ -13,6 +13,7 @@ from tngd_bench.optimizers.cost_model import (
     Counts,
     Use,
     counted_by_products,
+    products_waiting,
     second_order_waiting,
 )
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
@@ -29,6 +30,7 @@ from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.route import drawn_in_law, is_one_factor
 from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
@@ -41,13 +43,16 @@ _SIMULATION_S, _PROGRAM_S = 3.8e-3, 7.0e-9
 """For the calls of a relaxation, and a value that is drawn anew on an array."""
 
 
-def _count(it: Iteration, use: Use) -> Counts:
-    alone = _devices(it, use)
-    if use.device is not None and use.device.needs_arrays:
-        ensemble = int(use.settings["ensemble"])
+def count(it: Iteration, use: Use) -> Counts:
+    """Return the operations of a simulated step, and the numbers that it holds."""
+    alone, ensemble = _devices(it, use), int(use.settings["ensemble"])
+    arrays = use.device is not None and use.device.needs_arrays
+    refined = ensemble * _refining(it, alone, use, arrays=arrays)
+    if use.device is not None and arrays:
         flops, held = _on_arrays(it, alone, use.device, ensemble)
-        return ensemble * flops, held
-    return _relaxation(it) if alone == [it] else _relaxations(it, alone)
+        return ensemble * flops + refined, held
+    flops, held = _relaxation(it) if alone == [it] else _relaxations(it, alone)
+    return flops + refined, held
 
 
 def _devices(it: Iteration, use: Use) -> list[Iteration]:
@@ -87,6 +92,40 @@ def _relaxation(it: Iteration) -> Counts:
     return passes + made + _orthogonalised(it), held
 
 
+def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bool) -> float:
+    """Operations of further relaxations from zero under residuals, and of a product by A for each residual.
+
+    `arrays`: those of the device are formed.
+    """
+    rounds, device = int(use.settings["refinements"]), use.device or Device.ideal()
+    if not rounds:
+        return 0.0
+    m, n = float(it.rows), float(it.parameters)
+    lifts = (
+        3.0 if use.settings["noise_variance"] or device.thermal_variance else 2.0
+    )  # residual, answer, noise
+    products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
+    if arrays and drawn_in_law(device, it.rows, it.parameters, int(use.settings["ensemble"])):
+        return products + rounds * lifts * (
+            3.0 * it.lift + 10.0 * m * m
+        )  # a rotation is drawn as it is asked for
+    if arrays:
+        factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
+        return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m)
+    if it.matrix_free and alone == [it]:
+        k = float(INCREMENT_PRODUCTS)
+        return products + rounds * (k * it.product_by_model + 4.0 * n * k * k + 2.0 * n * k)
+    found = products
+    for layer in alone:
+        if layer.forms_gram:  # a residual has no weights in rows: eigenvectors
+            found += 0.0 if layer.takes_eigenvectors else EIGENDECOMPOSITION_FLOPS * m**3
+            found += rounds * lifts * (layer.lift + 2.0 * m * m)
+        else:
+            k, size = float(min(LANCZOS_DIMENSION, it.rows)), float(layer.parameters)
+            found += rounds * (k * layer.product(by_model=False) + 4.0 * size * k * k + 2.0 * size * k)
+    return found
+
+
 def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemble: int) -> Counts:
     """The simulation of devices whose imperfections act on single cells: B is programmed and then used."""
     costs = [array_cost(each, device, ensemble) for each in alone]
@@ -116,10 +155,14 @@ def _orthogonalised(it: Iteration) -> float:
     return LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
 
 
-def _waiting(it: Iteration, use: Use) -> float:
+def waiting(it: Iteration, use: Use) -> float:
+    """Return the seconds that a simulated step waits."""
     m, ensemble, alone = float(it.rows), int(use.settings["ensemble"]), _devices(it, use)
     by_model = it.matrix_free and alone == [it]
     seconds = second_order_waiting(it, by_model=by_model) + len(alone) * ensemble * _SIMULATION_S
+    if refinements := int(use.settings["refinements"]):
+        products = ensemble * (refinements + 1.0)
+        seconds += products * _SIMULATION_S + products_waiting(it, products, by_model=by_model)
     if use.device is not None and use.device.needs_arrays:
         costs = [array_cost(each, use.device, ensemble) for each in alone]
         formed, drawn = sum(cost.formed for cost in costs), sum(cost.values for cost in costs)
@@ -194,7 +237,8 @@ def _tngd(
         simulated=True,
         together=_analog_together,
         device=described_device,
-        cost=CostModel(_count, _waiting),
+        cost=CostModel(count, waiting),
+        products=lambda it, settings: float(settings["ensemble"] * settings["refinements"]),
         style=style,
     )
 

@@ -12,17 +12,17 @@ from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
-from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
+from tngd_bench.optimizers.natural import NaturalOptimizer, restore_generator
 from tngd_bench.optimizers.rng_state import RngState
 from tngd_bench.optimizers.settings import check_settings
 from tngd_bench.optimizers.tngd.entry import ANALOG, described_device
+from tngd_bench.optimizers.tngd.step_errors import ending_step
 from tngd_bench.solvers.layer_operators import layer_places
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.arrays import REMEDY, UnstableDeviceError
 from tngd_bench.spu.dynamics.ou import Method
 from tngd_bench.spu.layer_shapes import recorded_layers
 from tngd_bench.spu.ledger import Ledger
@@ -32,33 +32,34 @@ DAMPING_BASE = 0.95
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-8, 1e8
 
 
-class UnstableStepError(DivergedError, UnstableDeviceError):
-    """The arrays as programmed at this iteration have a growing mode; the parameters are as they were."""
-
-    def __init__(self, margin: float, iteration: int, remedy: str = REMEDY) -> None:
-        UnstableDeviceError.__init__(self, margin, remedy)
-        self.args = (f"{self.args[0]} (iteration {iteration})",)
-        self.iteration = iteration
-
-
 class TNGD(NaturalOptimizer):
     """Natural gradient from a device that relaxes under dx = −((G + λI) x − g) dt + √(2κ₀) dW.
 
     Parameters
     ----------
-    analog_time, delay, start, noise_variance, samples, spacing, ensemble, scope : as in `AnalogSettings`.
-    device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
-    rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
-    damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
-        more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
-    generator : source of the device's noise and programming error, kept in `state_dict`; None: torch's default one,
-        whose state is the caller's to keep, as for dropout.
+    analog_time, delay, start, noise_variance, samples, spacing, ensemble, refinements, scope : float, str or int
+        As in `AnalogSettings`.
+    device : str or Device
+        Preset name or description; its imperfections act on x, its link, converters and τ make `ledger`.
+    rule : str
+        "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
+    method : str
+        Simulation of the device, as in `OUProcess`.
+    damping_rule : str
+        "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once more, and λ
+        raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
+    generator : Generator, optional
+        Source of the device's noise and programming error, kept in `state_dict`; None: torch's default one, whose
+        state is the caller's to keep, as for dropout.
 
+    Notes
+    -----
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
     was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq,
-    `stability_margin` the least rate of a mode in 1/τ (None where the device cannot be unstable). A step
-    raises UnstableStepError, a DivergedError, with the parameters untouched, where the arrays as programmed are
-    unstable. Source: arXiv 2405.13817, Algorithm 1, §3.4.
+    `stability_margin` the least rate of a mode in 1/τ (None where the device cannot be unstable), `residuals`
+    ‖g − A x‖/‖g‖ before and after each refinement. A step raises `UnstableStepError` where the arrays as programmed are
+    unstable and `DivergingStepError` where refinements do not converge, both a `DivergedError`, with the parameters
+    untouched. Source: arXiv 2405.13817, Algorithm 1, §3.4.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class TNGD(NaturalOptimizer):
         samples: int = AnalogSettings.samples,
         spacing: float = AnalogSettings.spacing,
         ensemble: int = AnalogSettings.ensemble,
+        refinements: int = AnalogSettings.refinements,
         scope: str = AnalogSettings.scope,
         damping_rule: str = "constant",
         damping_interval: int = 5,
@@ -107,6 +109,7 @@ class TNGD(NaturalOptimizer):
             samples=samples,
             spacing=spacing,
             ensemble=ensemble,
+            refinements=refinements,
             scope=scope,
         )
         self._analog_state: Tensor | None = None
@@ -118,11 +121,17 @@ class TNGD(NaturalOptimizer):
         self.method: str | None = None
         self.reduction_ratio: float | None = None
         self.stability_margin: float | None = None
+        self.residuals: tuple[float, ...] = ()
 
     @property
     def device(self) -> Device:
         """The device's description."""
         return self.solver.device
+
+    @property
+    def host_products(self) -> int:
+        """Curvature products that the host makes in an iteration."""
+        return self.solver.ensemble * self.solver.refinements
 
     @property
     def ledger(self) -> Ledger | None:
@@ -155,7 +164,7 @@ class TNGD(NaturalOptimizer):
         """One iteration on one batch; returns the loss before it.
 
         Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite, and
-        UnstableStepError when the device is unstable.
+        UnstableStepError or DivergingStepError when the device's answer is none.
         """
         if not (self._adapts and (self.iteration + 1) % self._damping_interval == 0):
             return super().step(inputs, targets)
@@ -187,10 +196,8 @@ class TNGD(NaturalOptimizer):
         factored = self.device.upload == "factored" and self._layers is None
         with recorded_layers(self.model) if factored else nullcontext() as layers:
             value, ggn = self._curvature(inputs, targets)
-        try:
+        with ending_step(self.iteration):
             relaxation = self.solver.relax(ggn, None, self.settings["damping"], self._analog_state)
-        except UnstableDeviceError as error:
-            raise UnstableStepError(error.margin, self.iteration) from error
         self._check_finite("the device's readout", relaxation.readout)
         if relaxation.state is not relaxation.readout:
             self._check_finite("the device's state", relaxation.state)
@@ -201,7 +208,7 @@ class TNGD(NaturalOptimizer):
         self._analog_state = relaxation.state
         self._rows, self._batch_size = ggn.rows, ggn.batch_size
         self._scale, self.method = relaxation.scale, relaxation.method
-        self.stability_margin = relaxation.margin
+        self.stability_margin, self.residuals = relaxation.margin, relaxation.residuals
         self.iterations = relaxation.products or None
         if layers is not None:
             self._layers = tuple(layers)

@@ -39,11 +39,42 @@ INTERVALS = ("precondition_frequency", "preconditioning_compute_steps")
 
 EXTRA = {"pytorch_optimizer": "tngd-bench[rivals]"}
 """What installs a module that this package names itself."""
+_IMPORTED_FOR_RECORDS = ("torch", *EXTRA)
+"""Packages that reading a record may import; any other is imported only where a study or a command line names it."""
 
 
 def is_class_name(name: object) -> bool:
     """Whether a name has the form MODULE:CLASS."""
     return isinstance(name, str) and FORM.fullmatch(name) is not None
+
+
+def recorded_entry(name: str) -> OptimizerEntry | None:
+    """Return the entry of the class MODULE:CLASS that a record names, without settings where its module is not ours.
+
+    A store may come from anybody, so it does not choose what is imported. None where there is no such class.
+    """
+    module = name.partition(":")[0]
+    if module.partition(".")[0] not in _IMPORTED_FOR_RECORDS:
+        return _entry(name, {})
+    try:
+        return entry_of(name)
+    except ValueError:
+        return None
+
+
+def _entry(name: str, settings: Mapping[str, Setting], **further: Any) -> OptimizerEntry:
+    module, _, short = name.partition(":")
+    known = KNOWN.get(name, Known())
+    return OptimizerEntry(
+        name,
+        known.title or f"{short} ({module})",
+        f"{short} of {module}",
+        "torch",
+        "tngd_bench.optimizers.torch_class.entry:make",
+        settings,
+        style=known.style,
+        **further,
+    )
 
 
 @cache
@@ -54,8 +85,8 @@ def entry_of(name: str) -> OptimizerEntry:
     """
     found = _class(name)
     settings, pairs, needed = _settings(found)
-    module, _, short = name.partition(":")
-    known = KNOWN.get(name, Known())
+    short = name.partition(":")[2]
+    ranges = KNOWN.get(name, Known()).ranges
     ours = {
         "route": Setting("matrices" if short in MATRICES_ALONE else "all", choice(*ROUTES)),
         "rest": Setting(None, optional(_pattern)),
@@ -65,20 +96,12 @@ def entry_of(name: str) -> OptimizerEntry:
     clash = sorted(ours.keys() & settings.keys())
     if clash:
         raise ValueError(f"optimizer {name!r} has arguments of its own with the names {', '.join(clash)}")
-    return OptimizerEntry(
+    return _entry(
         name,
-        known.title or f"{short} ({module})",
-        f"{short} of {module}",
-        "torch",
-        "tngd_bench.optimizers.torch_class.entry:make",
-        {
-            key: replace(setting, search=known.ranges.get(key))
-            for key, setting in {**settings, **ours}.items()
-        },
+        {key: replace(setting, search=ranges.get(key)) for key, setting in {**settings, **ours}.items()},
         fixed={"name": name, "pairs": tuple(pairs.items())},
         together=partial(_together, name, needed),
         cycle=_cycle,
-        style=known.style,
     )
 
 

@@ -1,4 +1,4 @@
-"""The layers of any model in the sizes that predictions take, from one call of it."""
+"""The layers of any model in the sizes that predictions take, from one call of it, on torch's meta device too."""
 
 import math
 from collections import Counter
@@ -16,8 +16,9 @@ _CHANNELS = ("out_features", "out_channels", "hidden_size")
 def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], int]:
     """Return the layers that `model` calls on a batch, in order, and its outputs per sample, in the mode that it is in.
 
-    Every matrix of a module that is no table of embeddings is a layer. Parameters of none (norms, scales) stand
-    together as one, before the last, that is used once.
+    Every matrix of a module is a layer, but for tables of embeddings; one that is a table and a layer too is the layer.
+    Parameters of none (norms, scales) stand together, before the last. So do the products of two values, as in
+    attention: torch's count of the call beyond that of the layers.
     """
     positions: Counter[nn.Module] = Counter()
 
@@ -36,25 +37,42 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     finally:
         for hook in hooks:
             hook.remove()
-    called = [*positions, *(module for module in with_own if module not in positions)]
-    layers, tables = [], 0
-    for module in called:
+    layers = _matrices([*positions, *(module for module in with_own if module not in positions)], positions)
+    tables = {
+        p for each in with_own if isinstance(each, nn.Embedding) for p in each.parameters(recurse=False)
+    }
+    outside = tables - {p for each in positions for p in each.parameters(recurse=False)}
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad and p not in outside)
+    rest = trained - sum(layer.parameters for layer in layers)
+    if rest > 0:
+        layers.insert(max(0, len(layers) - 1), Layer(0, rest))
+    return _counted(layers, counter.get_total_flops() / len(outputs)), math.prod(outputs.shape[1:])
+
+
+def _matrices(modules: list[nn.Module], positions: Counter[nn.Module]) -> list[Layer]:
+    """Return the layers of the modules that are no tables."""
+    layers = []
+    for module in modules:
         own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.Embedding):
-            tables += sum(p.numel() for p in own if p.requires_grad)
-            continue
         bias = any(p.dim() == 1 and p.requires_grad for p in own)
         layers += [
             Layer(p[0].numel(), p.shape[0], max(1, positions[module]), p.requires_grad, bias)
             for p in own
-            if p.dim() > 1
+            if p.dim() > 1 and not isinstance(module, nn.Embedding)
         ]
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    rest = trained - tables - sum(layer.parameters for layer in layers)
-    if rest > 1:
-        layers.insert(max(0, len(layers) - 1), Layer(rest - 1, 1))
-    # Derivatives by the inputs inside `forward` use the weights more often than the layers are called.
-    times = int(counter.get_total_flops() // max(1.0, sum(layer.forward(len(outputs)) for layer in layers)))
+    return layers
+
+
+def _counted(layers: list[Layer], flops: float) -> tuple[Layer, ...]:
+    """Return the layers, and one for products of values, so that a forward pass of one sample takes `flops`.
+
+    Twice the operations of the layers or more are derivatives by the inputs inside `forward`, which use the weights
+    more often than the layers are called.
+    """
+    own = sum(layer.forward(1) for layer in layers)
+    times = int(flops // max(1.0, own))
     if times > 1:
-        layers = [layer._replace(positions=times * layer.positions) for layer in layers]
-    return tuple(layers), math.prod(outputs.shape[1:])
+        return tuple(layer._replace(positions=times * layer.positions) for layer in layers)
+    places = max((layer.positions for layer in layers), default=1)
+    width = round(math.sqrt(max(0.0, flops - own) / (2.0 * places)))
+    return (*layers[:-1], *([Layer(width, width, places, False, False, True)] if width else []), *layers[-1:])

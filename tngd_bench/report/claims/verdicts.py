@@ -1,6 +1,7 @@
 """Claims and verdicts: the paper's figures from our records, beside each the claims it decides; and all as a table."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import pandas as pd
 
@@ -24,41 +25,80 @@ from tngd_bench.studies.store import columns as c
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
 
-def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
-    """Return the section on the claims that these studies can decide, side by side.
+class JudgedStudies:
+    """Studies side by side, told apart by their names on the page, with the verdicts on what they can decide."""
 
-    Call it inside `charting.style()`. Studies are told apart by their names on the page.
-    """
-    pool = pooled(results_by_study)
-    found = judge(pool)
-    tested = _tested(found)
-    shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
-    infos = pool.infos
-    charts = {figure.id: charts_of("verdicts", PaperFigure(figure, pool)) for figure in load_figures()}
-    runs = training_runs(results_by_study)
+    def __init__(self, results_by_study: Mapping[str, Results]) -> None:
+        """Take the studies."""
+        self.results_by_study = results_by_study
 
-    def where(verdict: Verdict) -> str:
-        return measured_on(verdict, runs, results_by_study)
+    @cached_property
+    def pool(self) -> Results:
+        """All studies as one."""
+        return pooled(self.results_by_study)
 
-    origins = {tuned_on(results.study) for results in results_by_study.values()}
-    if len(origins) == 1 and "" not in origins:
-        infos = named_tuned(infos, origins.pop())
-    exhibits = _exhibits(shown, charts, infos, where)
+    @cached_property
+    def found(self) -> tuple[Verdict, ...]:
+        """The verdicts on all claims, those that were not tested too."""
+        return judge(self.pool)
+
+    @cached_property
+    def infos(self) -> Infos:
+        """Every optimizer by its label; tuned ones name the problem of their search where it is one for all."""
+        origins = {tuned_on(results.study) for results in self.results_by_study.values()}
+        return (
+            named_tuned(self.pool.infos, origins.pop())
+            if len(origins) == 1 and "" not in origins
+            else self.pool.infos
+        )
+
+    @cached_property
+    def _runs(self) -> pd.DataFrame:
+        return training_runs(self.results_by_study)
+
+    def where(self, verdict: Verdict) -> str:
+        """Return what a verdict was measured on."""
+        return measured_on(verdict, self._runs, self.results_by_study)
+
+
+def claims_section(studies: JudgedStudies) -> Section:
+    """Return the section with the verdicts as one table."""
+    tested = _tested(studies.found)
     return Section(
-        "verdicts",
-        "Claims and verdicts",
-        prose=_PROSE,
-        points=(summary(found, results_by_study), *_untested(found)),
-        charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
-        tables=(verdict_table(tested, infos, where), changes_table(tested)),
-        exhibits=exhibits,
-        absent="" if tested else "No claim's test has its sections in this study.",
+        "claims", "Claims", prose=_TABLE_PROSE, tables=(verdict_table(tested, studies.infos, studies.where),)
     )
 
 
+def verdict_section(studies: JudgedStudies) -> Section:
+    """Return the section with every claim beside the figure of the paper that decides it, its test and its history.
+
+    Call it inside `charting.style()`.
+    """
+    found = studies.found
+    shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
+    charts = {
+        figure.id: charts_of("verdicts", PaperFigure(figure, studies.pool)) for figure in load_figures()
+    }
+    exhibits = _exhibits(shown, charts, studies.infos, studies.where)
+    tested = _tested(found)
+    return Section(
+        "verdicts",
+        "Claims one by one, beside the paper's figures",
+        prose=_PROSE,
+        points=(summary(found, studies.results_by_study), *_untested(found)) if tested else (),
+        charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
+        tables=(changes_table(tested),),
+        exhibits=exhibits,
+    )
+
+
+_TABLE_PROSE = (
+    "Claims of the paper and of this suite, each judged by a test with a tolerance. A claim leads to its figure, its "
+    "numbers one by one, its test and its records."
+)
 _PROSE = (
     "Claims of the paper and of this suite, each with a test, its tolerance and the day on which it got its present "
-    "form. Not all of them were fixed before the run: what was added or changed later, and what was known by then, is "
+    "form. Not all of them were fixed before the run. What was added or changed later, and what was known by then, is "
     "in a table of its own and beside the claim. Beside each figure of the paper, drawn from our records, stand the "
     "claims that it decides."
 )
@@ -83,7 +123,7 @@ def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -
         place = f" ({named})" if named and len(results_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
         said.append(f"{problem or 'Cost'}{place}: {counts}")
-    return f"{'; '.join(said) or 'None tested'}; {untested} not tested here.{_false_discoveries(tested)}"
+    return f"{'. '.join(said) or 'None tested'}. {untested} not tested here.{_false_discoveries(tested)}"
 
 
 def _false_discoveries(tested: Sequence[Verdict]) -> str:
@@ -97,7 +137,7 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
         return ""
     rate = false_discovery_rate(len(parts), decided)
     return (
-        f" Tests over seeds decide {decided} of {len(parts)} parts, each at p ≤ 5 % to one side and none corrected for "
+        f" Tests over seeds decide {decided} of {len(parts)} parts, each at p ≤ 5 % to one side. None is corrected for "
         f"their number: as a set, {quantities.percent(rate)} of them may be decided by chance (false discovery rate)."
     )
 
@@ -111,7 +151,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
         if not verdict.finding.parts and not verdict.keys:
             by_reason.setdefault(verdict.finding.missing, []).append(verdict.claim.where)
     return tuple(
-        f"Not tested here ({reason}): {'; '.join(dict.fromkeys(places))}."
+        f"Not tested here ({worded(reason, {})}): {'; '.join(dict.fromkeys(places))}."
         for reason, places in by_reason.items()
     )
 
@@ -180,19 +220,16 @@ def _condition(verdict: Verdict) -> str:
 
 
 def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]) -> Table:
-    """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
+    """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, and `where`.
 
-    `where` tells what a verdict was measured on, beside its problem.
-
-    The data behind it have all of them by name, with the labels of the study files.
+    The data behind it have all of them by name, and the rule, with the labels of the study files.
     """
     rows = (
         (
             verdict.claim.statement,
-            ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
             verdict.name,
             numbers_that_decide(verdict, infos),
-            rule_with_date(verdict, infos),
+            ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
         )
         for verdict in found
     )
@@ -216,11 +253,8 @@ def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdi
             for verdict in found
         ]
     )
-    titles = ("claim", "measured on: study, profile, length", "verdict", "numbers that decide", "test")
-    caption = (
-        "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
-        "to its figure, its numbers one by one and its records."
-    )
+    titles = ("claim", "verdict", "numbers that decide", "measured on: study, profile, length")
+    caption = "A verdict holds for this machine and these settings; “conditional” names what it holds for."
     anchors = tuple(_anchor(verdict) for verdict in found)
     return text_table("verdicts-table", caption, titles, rows, data, anchors)
 
@@ -254,7 +288,7 @@ def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
         return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
-    return worded(said + verdict.evidence, titles(infos))
+    return worded(f"{said}{verdict.evidence[:1].upper()}{verdict.evidence[1:]}", titles(infos))
 
 
 _FEW = 3

@@ -152,5 +152,4 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Infos) -> Section
     titles = ("claim", "A, verdict", "A, numbers that decide", "B, verdict", "B, numbers that decide", "test")
     caption = "The same tests on both stores, each judged alone."
     table = text_table("compare-verdicts", caption, titles, rows, pd.DataFrame(data))
-    nothing = "" if rows else "No claim's test has its sections in these stores."
-    return Section("claims", "Claims and verdicts", tables=(table,), absent=nothing)
+    return Section("claims", "Claims and verdicts", tables=(table,))

@@ -9,6 +9,8 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Infos, optimizer_infos
+from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.analysis.findings.paragraphs import Paragraph
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
 from tngd_bench.report.compare import compared_tables
@@ -16,6 +18,7 @@ from tngd_bench.report.compare.compared_tables import cost_table, entries_table,
 from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, MissingFigure, line_style
 from tngd_bench.report.document.figures import charts_of, figure_of
+from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import INK, marks
 from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.render import markdown, page
@@ -52,11 +55,12 @@ def build_comparison(
         first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
     header = {"title": TITLE, "name": "compare", "version": version}
-    text = page.render_page(first, parts.sections, parts.drawings, None, **header)
+    told = Answer(first[0][1], paragraphs=tuple(Paragraph(*each) for each in first[1:]))
+    shown = [section for section in parts.sections if not section.is_empty]
+    text = page.render_page(Contents(told, tuple(shown)), parts.drawings, None, **header)
     html = write(output / "compare.html", text.encode())
-    command = f"tngd-bench compare {names[0]} {names[1]}"
-    told = markdown.markdown(TITLE, first, parts.sections, command, version)
-    md = write(output / "compare.md", told.encode())
+    made = f"Made by tngd-bench {version}: tngd-bench compare {names[0]} {names[1]}"
+    md = write(output / "compare.md", markdown.markdown(TITLE, first, parts.sections, made).encode())
     replace_manifest(output, [*parts.figures, *parts.data, html, md])
     return html, md, first, parts.missing
 
@@ -130,13 +134,11 @@ def comparison_sections(found: TwoStores, infos: Infos) -> tuple[Section, ...]:
             "Cost, B relative to A",
             charts=charts_of("compare", Compared(found.costs, infos)),
             tables=(cost_table(found.costs, infos),),
-            absent="" if len(found.costs) else _NO_COST,
         ),
         Section(
             "training",
             "Training, paired by seed",
             tables=(training_table(found.training, infos),),
-            absent="" if len(found.training) else "No training run is shared.",
         ),
         Section(
             "differences",
@@ -145,7 +147,6 @@ def comparison_sections(found: TwoStores, infos: Infos) -> tuple[Section, ...]:
                 entries_table(found.differences, "differences", _DIFFERENCES),
                 entries_table(found.only, "only-in-one", "Measured in one store only."),
             ),
-            absent="" if len(found.differences) or len(found.only) else "Nothing differs.",
         ),
     )
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
-from tngd_bench.analysis.cost.leads import strongest_digital
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.cost.leads import main_size, strongest_digital
+from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
@@ -35,7 +35,7 @@ def _series(results: Results) -> list[CostSeries]:
 def time_chart(results: Results, series: CostSeries) -> Chart:
     """Draw time per iteration against size."""
     infos, styles = results.infos, marks(results.infos)
-    part, axis = series.part, series.axis
+    part, axis, dotted = series.part, series.axis, False
     figure, axes = charting.panel(4.3)
     for label, rows in charting.by_optimizer(part, infos):
         own = rows.sort_values(axis)
@@ -43,6 +43,7 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
         draw_line(axes, own[axis], own["at_least_s"], styles[label], f"{infos[label].title}{bound}")
         draw_band(axes, own, (axis, "total_q1_s", "total_q3_s"), styles[label].colour, 0.15)
         if infos[label].method == "tngd":
+            dotted = True
             x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
             title = f"{infos[label].title}, measured part"
             axes.plot(x, y, color=styles[label].colour.light, linestyle=":", linewidth=1.6, label=title)
@@ -59,11 +60,25 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
         slugs.slug("time-per-iteration", *series.slug_parts),
         f"Time per iteration against {series.sign} ({series.where})",
         f"Median time per iteration against {series.title}. At {series.sign} = {size}, fastest first: {fastest}.",
-        "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. TNGD: measured digital + "
-        "modelled device; the dotted line is its measured digital part alone.",
+        "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. "
+        f"{device_title(infos, set(part[c.OPTIMIZER]))}: measured digital + modelled device"
+        + ("; the dotted line is its measured digital part alone." if dotted else "."),
         figure,
         part.reset_index(drop=True),
     )
+
+
+def _main_series(results: Results) -> list[CostSeries]:
+    """Return the series along N of the size that is shown in a picture of its own, see `main_size`."""
+    size = main_size(results.cost_summary, results.infos).head(1)
+    found = [series for series in _growths(results) if len(series.select(size))]
+    return sorted(found, key=lambda series: series.axis != c.PARAMETERS)[:1]
+
+
+@figure_of("pictures", "time per iteration", cases=_main_series, place=10)
+def time_picture(results: Results, series: CostSeries) -> Chart | None:
+    """Draw time per iteration against the size of the network for the page's first screen."""
+    return time_chart(results, series)
 
 
 @figure_of("cost", "time per iteration relative to SGD", cases=_series)
@@ -99,7 +114,8 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
         slugs.slug("ratio-to-sgd", *series.slug_parts),
         f"Ratio to {against} against {series.sign} ({series.where})",
         f"Time per iteration relative to {against}. At {series.sign} = {quantities.count(float(size))}: {listed}.",
-        "Median of ratios paired within one process and repetition, with 95 % t-intervals over processes. For TNGD the "
+        "Median of ratios paired within one process and repetition, with 95 % t-intervals over processes. For "
+        f"{device_title(infos, set(part[c.OPTIMIZER]))} the "
         "numerator is measured digital + modelled device; the table has its measured part alone.",
         figure,
         part.reset_index(drop=True),
@@ -130,7 +146,7 @@ def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: In
     return pd.DataFrame(rows)
 
 
-@figure_of("split", "what an iteration of TNGD is made of", cases=_splits)
+@figure_of("split", "what an iteration with a device is made of", cases=_splits)
 def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
     """Draw the parts of a device's time beside the strongest digital competitor at each size."""
     (series, device), infos = case, results.infos

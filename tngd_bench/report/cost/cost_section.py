@@ -4,14 +4,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import caveats
+from tngd_bench.analysis.cost import caveats, leads
 from tngd_bench.analysis.cost.caveats import host_extrapolated
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
+from tngd_bench.report.cost.preconditioning import preconditioning_sections
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.scales import SIGNS
@@ -30,8 +32,6 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
     infos, scaling = results.infos, results.scaling
     bounds = caveats.named(results.unstated("cost"), infos)
     extrapolated = assumptions.extrapolated(results.of_kind("cost"), infos)
-    splits = charts_of("split", results)
-    missing = "" if len(results.cost_summary) else "No cost per iteration was measured in this study."
     return (
         Section(
             "cost",
@@ -41,27 +41,75 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
             charts=charts_of("cost", results),
-            absent=missing,
         ),
+        *preconditioning_sections(results),
         Section(
             "scaling",
             "How cost grows",
             charts=charts_of("scaling", results),
             tables=(fits_table(scaling, infos),),
-            absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
         Section(
             "split",
-            "What an iteration of TNGD is made of",
-            charts=splits,
-            absent="" if splits else "No iteration with a device was timed in this study.",
+            f"What an iteration of {device_title(infos, set(results.cost_summary[c.OPTIMIZER]))} is made of",
+            charts=charts_of("split", results),
         ),
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(cost_table(results.cost_summary, results.ratios_to_sgd, infos),),
-            absent=missing,
+            tables=(leads_table(results), cost_table(results.cost_summary, results.ratios_to_sgd, infos)),
         ),
+    )
+
+
+def leads_table(results: Results) -> Table:
+    """Return the cheapest second-order optimizer at every size that was timed, and whether its lead is confirmed."""
+    infos, rows = results.infos, []
+    for setting, part in c.groups(results.finished_costs, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]):
+        rows += [(setting, lead) for lead in leads.leads(part, infos, results.run_spread)]
+    data = pd.DataFrame(
+        [
+            setting
+            | {c.PARAMETERS: lead.parameters, c.OPTIMIZER: lead.optimizer, "runner_up": lead.runner_up or ""}
+            | {"ratio": np.nan, "low": np.nan, "high": np.nan}
+            | (
+                {}
+                if lead.ratio is None
+                else {"ratio": lead.ratio.value, "low": lead.ratio.low, "high": lead.ratio.high}
+            )
+            | {"lead": lead.doubt or "confirmed"}
+            for setting, lead in rows
+        ],
+        columns=[
+            c.GROUP,
+            c.BATCH_SIZE,
+            c.OUTPUTS,
+            c.PARAMETERS,
+            c.OPTIMIZER,
+            "runner_up",
+            "ratio",
+            "low",
+            "high",
+            "lead",
+        ],
+    )
+    columns = (
+        tables.SECTION,
+        amount("N", c.PARAMETERS),
+        amount("b", c.BATCH_SIZE),
+        amount("d_z", c.OUTPUTS),
+        words("cheapest", lambda row: infos[row.optimizer].title),
+        words(
+            "runner-up", lambda row: infos[row.runner_up].title if row.runner_up else quantities.NOT_MEASURED
+        ),
+        Column(
+            "runner-up's time relative [95 %]",
+            lambda row: Cell(row.ratio, quantities.ratio(row.ratio, row.low, row.high)),
+        ),
+        words("lead", lambda row: row.lead),
+    )
+    return tables.table_of(
+        "leads", "The cheapest iteration among second-order optimizers at each size.", columns, data
     )
 
 

@@ -1,7 +1,8 @@
 """Series of costs: the rows of a section between which one of N, b and d_z changes, and the other two are held."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ class CostSeries:
     """Rows `part` of a summary (see `iteration_cost.summarise`) along `axis`, of one section on one problem.
 
     `held` has the values of the other two of N, b and d_z; N is the smallest of those that differ by their width.
+    `shared` says that another section has a series of the same kind: then `where` names the section.
     """
 
     axis: str
@@ -26,6 +28,7 @@ class CostSeries:
     problem: str
     held: Mapping[str, float]
     part: pd.DataFrame
+    shared: bool = False
 
     @property
     def sign(self) -> str:
@@ -44,7 +47,7 @@ class CostSeries:
             f"{SIGNS[name]} {'≈' if name == c.PARAMETERS else '='} {quantities.count(_rounded(name, value))}"
             for name, value in self.held.items()
         ]
-        return ", ".join([self.problem, *words])
+        return ", ".join([self.problem, *words, *([f"section {self.group}"] if self.shared else [])])
 
     @property
     def slug_parts(self) -> tuple[object, ...]:
@@ -84,7 +87,8 @@ def _series(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
     for names, part in summary.groupby([keys[name] for name in keys], sort=True):
         group, problem, *values = map(str, names)
         found.append(CostSeries(axis, group, problem, dict(zip(held, map(float, values), strict=True)), part))
-    return found
+    alike = Counter(series.where for series in found)
+    return [replace(series, shared=alike[series.where] > 1) for series in found]
 
 
 def _one_width(summary: pd.DataFrame) -> pd.Series:

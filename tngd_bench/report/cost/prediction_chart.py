@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.atomic_write import write
+from tngd_bench.csv_text import csv_bytes
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, draw_line
@@ -60,15 +61,22 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
     unstated = frame[c.NOT_STATED].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
-    figure, axes = charting.panel(4.2)
+    joules = [f"{label}_j" for label in digital] + [_of_joules(total)]
+    priced = frame.reindex(columns=joules).notna().any(axis=None)
+    figure, panels = charting.panels(7.0 if priced else 4.2, 1 + bool(priced), sharex=True)
+    axes = panels[0]
     _draw(axes, frame, name, total, infos, words=words)
     _scale(axes, frame, name, words=words)
+    if priced:
+        _draw_energy(panels[1], frame, name, total, infos, words=words)
     timed = frame[[f"{label}_s" for label in digital]].notna().any(axis=None)
     rated = ", at least\n(processors at rated speed)" if timed else ""
     axes.set_ylabel(f"modelled time per iteration{rated}")
     charting.legend_below(figure, axes)
     items = quantities.items(item for row in unstated for item in row.split())
     notes = (" Times of processors are lower bounds." if timed else "") + _unfit(frame, infos)
+    if priced:
+        notes += " Dotted, or dashes below a star: the energy of TNGD's host alone."
     if items:
         notes += f" {infos['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
     return Chart(
@@ -123,6 +131,30 @@ def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, 
             axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
 
 
+def _of_joules(total: str) -> str:
+    """Return the column of joules beside one of seconds."""
+    return total.removesuffix("_s") + "_j"
+
+
+def _draw_energy(
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool
+) -> None:
+    """Draw the joules of each optimizer, TNGD's host apart; what has no price is left out of a bound."""
+    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
+    styles, look = marks(infos), {"linestyle": ""} if words else {"marker": ""}
+    for label, mark in styles.items():
+        values = frame.get(f"{label}_j" if label != "tngd" else _of_joules(total))
+        if values is not None and values.notna().any():
+            draw_line(axes, places, values.astype(float), mark, infos[label].title, **look)
+    host = frame.get("host_j")
+    if host is not None and host.notna().any():
+        dotted = {"linestyle": "" if words else ":", "marker": "_"}
+        draw_line(axes, places, host.astype(float), styles["tngd"], "TNGD's host alone", **dotted)
+    scales.log_joules(axes, "y")
+    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
+    axes.set_ylabel("joules per iteration, at least")
+
+
 def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
     if words:
         axes.set_xticks(range(len(frame)), list(frame[name]), rotation=0 if len(frame) < 5 else 30)
@@ -148,4 +180,4 @@ def write_prediction(
     with charting.style():
         chart = prediction_chart(rows, name, device, where)
     write(path, _WRITERS[path.suffix.lower()](chart))
-    write(path.with_suffix(".csv"), chart.data.to_csv(index=False, lineterminator="\n").encode())
+    write(path.with_suffix(".csv"), csv_bytes(chart.data))

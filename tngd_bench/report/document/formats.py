@@ -3,10 +3,12 @@
 from collections.abc import Collection
 from importlib.util import find_spec
 
-FORMATS = ("html", "md", "pdf", "tex")
+FORMATS = ("html", "md", "pdf", "tex", "brief", "comment")
 DEFAULT_FORMATS = ("html", "md")
-_NEEDS = {"pdf": "typst", "tex": "pylatexenc"}
-"""The package that a format needs, which the extra of its name installs."""
+PAPERS = {"a4": "a4", "letter": "us-letter"}
+"""Papers of PDF files, as Typst calls them."""
+_NEEDS = {"pdf": ("typst", "pdf"), "brief": ("typst", "pdf"), "tex": ("pylatexenc", "tex")}
+"""The package that a format needs, and the extra that installs it."""
 
 
 def check_formats(formats: Collection[str]) -> None:
@@ -14,5 +16,6 @@ def check_formats(formats: Collection[str]) -> None:
     for name in sorted(set(formats)):
         if name not in FORMATS:
             raise ValueError(f"format must be among {', '.join(FORMATS)}, not {name!r}")
-        if name in _NEEDS and find_spec(_NEEDS[name]) is None:
-            raise ValueError(f"the format {name} needs {_NEEDS[name]}: pip install 'tngd-bench[{name}]'")
+        package, extra = _NEEDS.get(name, ("", ""))
+        if package and find_spec(package) is None:
+            raise ValueError(f"the format {name} needs {package}: pip install 'tngd-bench[{extra}]'")

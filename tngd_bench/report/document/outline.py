@@ -1,18 +1,21 @@
 """The contents of the page: sections in reading order, with their charts, tables and words."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tngd_bench.analysis.findings.find import Findings, find
+from tngd_bench.analysis.findings.answer import Answer, answer
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.findings.paragraphs import Paragraph
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.report import assumptions, study_tables, torch_classes
-from tngd_bench.report.claims.verdicts import verdict_section
+from tngd_bench.report.claims.verdicts import JudgedStudies, claims_section, verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.document.tables import Table
+from tngd_bench.report.front import PICTURES, front
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
 from tngd_bench.report.tuning import tuning_charts
@@ -26,76 +29,91 @@ Item = TypeVar("Item", Chart, Table)
 
 @dataclass(frozen=True)
 class Contents:
-    """The page: what was compared, found and decides, in sentences, and the sections in reading order.
+    """The page: its answer, the `sections` shown open in reading order, and those of the folded `appendix`.
 
-    `judged` says how many claims hold, `revisions` that several revisions of the code ran; `missing` are the figures
-    that could not be drawn.
+    `revisions` says that several revisions of the code ran; `missing` are the parts that could not be made or drawn.
     """
 
-    compared: str
-    findings: Findings
-    decides: str
-    sections: tuple[Section, ...] = field(default=())
-    judged: str = ""
+    answer: Answer
+    sections: tuple[Section, ...] = ()
+    appendix: tuple[Section, ...] = ()
     revisions: str = ""
     missing: tuple[MissingFigure, ...] = ()
 
+    @property
+    def every(self) -> tuple[Section, ...]:
+        """The sections and those of the appendix."""
+        return (*self.sections, *self.appendix)
+
+    @property
+    def pictures(self) -> tuple[Chart, ...]:
+        """The charts beside the answer."""
+        return next((section.charts for section in self.sections if section.anchor == PICTURES), ())
+
+    @property
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """What a reader must know before the answer: a term and a sentence each."""
+        told = (("Revisions", self.revisions), ("Missing", missing_words(self.missing)))
+        return tuple((term, words) for term, words in told if words)
+
     def first_screen(self) -> tuple[tuple[str, str], ...]:
-        """Return the first answers of the page: a term and a sentence each."""
-        terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
-        said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
-        warned = (("Revisions", self.revisions),) if self.revisions else ()
-        further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
-        return (*warned, *said, *((term, words) for term, words in further if words))
+        """Return warnings and answer as terms with their texts."""
+        return (*self.warnings, *self.answer.lines())
 
 
 def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
     """Return everything the page shows, computed from `records`; call it inside `charting.style()`.
 
-    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
-    were tested they come first.
+    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`.
     """
     results = Results(records)
     if is_search(records.study):
         return _search_contents(results)
-    maps = map_results(results)
     others = {name: Results(one) for name, one in (beside or {}).items()}
-    judged = {str(records.study.get("name", "study")): results, **others}
-    (claims,) = guarded("verdicts", "Claims and verdicts", lambda: [verdict_section(judged)])
-    measured = (
+    claims = JudgedStudies({str(records.study.get("name", "study")): results, **others})
+    maps, findings = map_results(results), find(results)
+    told = {"what-if": maps.decides, "numbers": findings.cost}
+    told |= {"convergence": findings.convergence, "noise": findings.noise}
+    sections = (
         maps.map,
         maps.what_if,
         *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
         *guarded("convergence", "Convergence", lambda: training_sections(results)),
-    )
-    last = claims.absent or not claims.points
-    sections = (
-        *((*measured, claims) if last else (claims, *measured)),
+        *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
         *_background_sections(results),
     )
-    findings = find(results)
-    compared, failed = _compared(results)
+    sections = tuple(
+        replace(section, points=(told[section.anchor], *section.points))
+        if section.anchor in told and not section.is_empty
+        else section
+        for section in sections
+    )
+    # judging is guarded by its sections: where it fails they say so
+    found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
+    shown = guarded(
+        PICTURES, "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
+    )
+    every = names_once(tuple(map(captions_once, (*shown, *_appendix(sections, shown)))))
+    failed = (*findings.failed, *found.failed)
     return Contents(
-        compared,
-        findings,
-        maps.decides,
-        names_once(tuple(map(captions_once, sections))),
-        "" if last else claims.points[0],
+        found,
+        every[: len(shown)],
+        every[len(shown) :],
         code_parts.told(records.trials.get(c.CODE, ())),
-        (*failed, *_unsaid(findings)),
+        tuple(MissingFigure.because(term, error, "sentence") for term, error in failed),
     )
 
 
-def _compared(results: Results) -> tuple[str, tuple[MissingFigure, ...]]:
-    try:
-        return study_tables.compared(results), ()
-    except Exception as error:
-        why = MissingFigure.because("Compared", error, "sentence")
-        return why.note, (why,)
-
-
-def _unsaid(findings: Findings) -> tuple[MissingFigure, ...]:
-    return tuple(MissingFigure.because(term, error, "sentence") for term, error in findings.failed)
+def _appendix(sections: Sequence[Section], shown: Sequence[Section]) -> Iterator[Section]:
+    """Yield what is left of `sections` beside those `shown`, under an anchor of its own where one is shown."""
+    anchors = {section.anchor for section in shown}
+    for section in sections:
+        left = section.less(shown)
+        if section.anchor in anchors:
+            anchor, title = f"{left.anchor}-more", f"{left.title}: more"
+            left = replace(left, anchor=anchor, title=title, prose="", explorer=None)
+        if not left.is_empty:
+            yield left
 
 
 def captions_once(section: Section) -> Section:
@@ -109,7 +127,7 @@ def captions_once(section: Section) -> Section:
     charts = []
     for chart in section.charts:
         told = first.setdefault(chart.caption, chart.heading)
-        again = f"Reads as “{told}”, above."
+        again = f"Reads as “{told}”."
         shorter = told != chart.heading and len(again) < len(chart.caption)
         charts.append(replace(chart, caption=again) if shorter else chart)
     return replace(section, charts=tuple(charts))
@@ -139,20 +157,17 @@ def _renamed(section: Section, taken: set[str]) -> Section:
 def _search_contents(results: Results) -> Contents:
     """Return the page of a search for settings: its tries are judged on held-out data and are no comparison."""
     search = guarded("tuning", "Tries", lambda: [tuning_charts.tuning_section(results.records)])
-    sections = (*search, *_background_sections(results))
-    findings = find(results.within(()))
-    return Contents(
+    told = Answer(
         tuning_charts.searched(results.records),
-        findings,
-        "A study with these settings and seeds of its own.",
-        sections,
-        revisions=code_parts.told(results.trials.get(c.CODE, ())),
-        missing=_unsaid(findings),
+        paragraphs=(Paragraph("Measure next", "A study with these settings and seeds of its own."),),
+    )
+    return Contents(
+        told, search, _background_sections(results), code_parts.told(results.trials.get(c.CODE, ()))
     )
 
 
 def _background_sections(results: Results) -> tuple[Section, ...]:
-    made = {_UNFINISHED: _unfinished, _ASSUMPTIONS: _assumptions, _REPRODUCE: _reproduce}
+    made = {_STUDY: _study, _UNFINISHED: _unfinished, _ASSUMPTIONS: _assumptions, _REPRODUCE: _reproduce}
     return tuple(
         section
         for (anchor, title), make in made.items()
@@ -160,17 +175,22 @@ def _background_sections(results: Results) -> tuple[Section, ...]:
     )
 
 
+_STUDY = ("study-itself", "What was compared")
 _UNFINISHED = ("unfinished", "Skipped, diverged, failed")
 _ASSUMPTIONS = ("assumptions", "What the numbers rest on")
 _REPRODUCE = ("reproduce", "Reproduce it")
+
+
+def _study(results: Results) -> Section:
+    description = " ".join(str(results.study.get("description", "")).split())
+    return Section(*_STUDY, prose=description, points=(study_tables.compared(results),))
 
 
 def _unfinished(results: Results) -> Section:
     unfinished = study_tables.unfinished_table(final_scores.unfinished(results.trials), results.infos)
     left_out = "Files of the store that were left out."
     ignored = study_tables.pairs_table("ignored-files", left_out, results.records.ignored)
-    absent = "" if unfinished.rows else "Every trial of the study finished."
-    return Section(*_UNFINISHED, tables=(unfinished, ignored), absent=absent)
+    return Section(*_UNFINISHED, tables=(unfinished, ignored))
 
 
 def _assumptions(results: Results) -> Section:

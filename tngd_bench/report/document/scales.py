@@ -38,15 +38,20 @@ def _decade(value: float) -> str:
     return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
 
 
-def _round_seconds(value: float) -> str:
+def round_seconds(value: float) -> str:
+    """Return seconds as a tick writes them, without zeros after the point."""
     return re.sub(r"\.0+(?= )", "", quantities.seconds(value))
+
+
+def _round_joules(value: float) -> str:
+    return re.sub(r"\.0+(?= )", "", quantities.joules(value))
 
 
 def _log(axes: Axes, which: str, text: Callable[[float], str]) -> None:
     """Make an axis logarithmic, with readable ticks written by `text`."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    wide = which == "x" and text in (_round_seconds, quantities.bit_rate)
+    wide = which == "x" and text in (round_seconds, _round_joules, quantities.bit_rate)
     axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -55,8 +60,10 @@ def _log(axes: Axes, which: str, text: Callable[[float], str]) -> None:
 
 log_counts = partial(_log, text=_decade)
 """Ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
-log_seconds = partial(_log, text=_round_seconds)
+log_seconds = partial(_log, text=round_seconds)
 """Ticks 10 µs, 1 ms, …"""
+log_joules = partial(_log, text=_round_joules)
+"""Ticks 10 µJ, 1 mJ, …"""
 log_bit_rates = partial(_log, text=quantities.bit_rate)
 """Ticks 1 Gb/s, 10 Gb/s, …"""
 log_ratios = partial(_log, text=lambda value: f"{quantities.level(value)}×")

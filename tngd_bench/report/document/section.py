@@ -55,7 +55,7 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page; `absent` says what is missing, where something is.
+    """A section of the page, which leaves it out where it is empty.
 
     `points` are computed statements, `statements` pairs of a term and a sentence, `explorer` the data of the what-if
     panel (see `map_section.explorer`), `exhibits` groups of the section's charts with the claims they decide: a
@@ -70,9 +70,34 @@ class Section:
     tables: tuple[Table, ...] = ()
     statements: tuple[tuple[str, str], ...] = ()
     command: str = ""
-    absent: str = ""
     explorer: Mapping[str, object] | None = None
     exhibits: tuple[Exhibit, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        rows = any(table.rows for table in self.tables)
+        return not (
+            rows
+            or self.charts
+            or self.points
+            or self.statements
+            or self.command
+            or self.exhibits
+            or self.explorer
+        )
+
+    def less(self, shown: Sequence[Section]) -> Section:
+        """Return what is left of the section beside the charts, tables and points of `shown` ones."""
+        charts = {chart.name or chart for section in shown for chart in section.charts}
+        tables = {table.name for section in shown for table in section.tables}
+        points = {point for section in shown for point in section.points}
+        return replace(
+            self,
+            points=tuple(point for point in self.points if point not in points),
+            charts=tuple(chart for chart in self.charts if (chart.name or chart) not in charts),
+            tables=tuple(table for table in self.tables if table.name not in tables),
+        )
 
     @classmethod
     def failed(cls, anchor: str, title: str, error: Exception) -> Section:

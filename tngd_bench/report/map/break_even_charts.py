@@ -160,13 +160,13 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     if times.empty:
         return ""
     words = " ".join(
-        f"{row.group} (N = {quantities.count(row.parameters)}, b = {row.batch_size}), {row.target}: "
+        f"Section {row.group} (N = {quantities.count(row.parameters)}, b = {row.batch_size}), {row.target}: "
         f"{infos[row.optimizer].title} in {quantities.seconds(row.seconds)}{_beside(row, infos)}."
         for row in c.each(times)
     )
     return (
-        "Fastest optimizer, of those with a cost per iteration, to the highest target that one of them reached in its "
-        f"median seed. {words}"
+        "The fastest optimizer to the highest target that a median seed reached, of those with a cost per iteration. "
+        f"{words}"
     )
 
 
@@ -175,9 +175,9 @@ def _beside(row: Any, infos: Infos) -> str:
     notes = []
     if row.runner_up and not row.told:
         seconds = quantities.seconds(row.seconds * row.ratio)
-        notes.append(f"not told from {infos[row.runner_up].title}, {seconds}, by these seeds")
+        notes.append(f"these seeds do not distinguish it from {infos[row.runner_up].title}, {seconds}")
     if row.untimed:
-        notes.append(f"{row.untimed} more reached it, at a cost not known")
+        notes.append(f"{row.untimed} more reached it at an unknown cost")
     return f" ({'; '.join(notes)})" if notes else ""
 
 

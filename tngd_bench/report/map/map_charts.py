@@ -22,10 +22,10 @@ from tngd_bench.studies.store import columns as c
 
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
-    "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes), between measured sizes of the optimizer that leads. Faint: not so. Circles: measured sizes. "
-    "Blank: beyond the sizes that were measured, where the times of the two quickest are not vouched for within a "
-    "factor of 1.5 (90 % of the draws), or where the family has no such model. No memory limit is applied."
+    "the lead is confirmed, in 95 % of the draws and between measured sizes of the optimizer that leads. Faint: not "
+    "confirmed. The draws vary the calibration, the run, and the distance from measured sizes. Circles: measured "
+    "sizes. Blank: the times of the two quickest are not known to within a factor of 1.5 in 90 % of the draws, or "
+    "there is no such model. No memory limit is applied."
 )
 
 AS_ABOVE = "Predicted; faint, blank and circles as in the first map."

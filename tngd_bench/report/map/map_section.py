@@ -28,8 +28,8 @@ from tngd_bench.studies.store import columns as c
 
 TITLE = "Who is cheapest where"
 NOTHING_VOUCHED = (
-    "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
-    "sections of one problem would tell."
+    "No map over N and b: at no size are the predictions of the two quickest known to within a factor of 1.5. More "
+    "sizes in the cost sections of one problem would help."
 )
 
 
@@ -50,10 +50,8 @@ def map_results(results: Results) -> MapResults:
         parts = (Section.failed("map", TITLE, error), Section.failed("what-if", WHAT_IF, error))
         return MapResults(*parts, _not_made(error))
     if calibrations is None:
-        absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
-        decides = "Not measured: no second-order optimizer was timed."
         return MapResults(
-            Section("map", TITLE, absent=absent), Section("what-if", WHAT_IF, absent=absent), decides
+            Section("map", TITLE), Section("what-if", WHAT_IF), "Not measured: no second-order optimizer."
         )
     view = MapView(results, calibrations)
     (maps,) = guarded("map", TITLE, lambda: [map_section(view)])
@@ -77,9 +75,9 @@ def map_section(view: MapView) -> Section:
     return Section(
         "map",
         TITLE,
-        prose=f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
-        f"{main[c.BATCH_SIZE]} or d_z = {main[c.OUTPUTS]} held fixed. “Exact” maps leave out "
-        f"K-FAC, which solves an approximate system. Models: the family of {problem}.",
+        prose="Which second-order optimizer has the shortest step, predicted at sizes that were not run. “Exact” maps "
+        f"leave out K-FAC, since it solves an approximate system. Models are the family of {problem}, with d_z = "
+        f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.",
         points=tuple(_points(view)),
         charts=charts_of("map", view),
         tables=(
@@ -107,13 +105,13 @@ def _points(view: MapView) -> Iterator[str]:
         if varied[name].nunique() == 1:
             yield (
                 f"{title} was never varied on {view.calibrations.counts.problem} ({title} = "
-                f"{int(varied[name].iloc[0])}): how cost grows with it rests on the counts alone, and boundaries "
-                "across it are wide. A cost section with several values on that problem would settle it."
+                f"{int(varied[name].iloc[0])}). How the cost grows with it comes from counted operations alone, so "
+                "that boundaries across it are wide. A cost section with several values of it would narrow them."
             )
     yield view.targets.words
     names = uncounted(view.results.cost_summary, view.infos)
     if names:
-        yield f"Timed, and on no map, since no formula predicts the cost: {quantities.listed(names)}."
+        yield f"On no map, since no formula predicts their cost: {quantities.listed(names)}."
     if len(view.reached) and not shows_a_plane(view.reached):
         yield place_words(view.reached, view.infos)
 
@@ -137,11 +135,11 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     )
     caption = (
         "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
-        "how well each size is predicted from the others. Beyond measured sizes the formula may fail: one in twenty is "
-        "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
-        "were off when predicted from the rest, and "
-        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
-        f"one run differs by from another: {calibrations.run_spread.words}."
+        "how well each size is predicted from the others. Beyond measured sizes the formula may fail. One prediction "
+        "in twenty is then off by more than a factor of two at once. The error also grows with the distance from "
+        "measured sizes: as fast as it did for the largest sizes when they were left out, and at least by "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))}. The draws vary all of this, and the spread "
+        f"from run to run ({calibrations.run_spread.words})."
     )
     return tables.table_of("calibration", caption, columns, data)
 
@@ -185,10 +183,10 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
             sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
             parts.append(f"{_host_title(infos[label])} {span} ({sizes})")
     if not parts:
-        return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
+        return "The error of predictions at sizes left out of their fit was not measured: there are too few sizes."
     return (
-        "Measured over predicted where the calibration did not see the size (the largest N, b and d_z left out in "
-        f"turn): {'; '.join(parts)}."
+        "Measured over predicted time at sizes left out of the fit, the largest N, b and d_z in turn. "
+        f"{'. '.join(parts)}."
     )
 
 

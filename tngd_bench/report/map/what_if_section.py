@@ -17,14 +17,17 @@ from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
+from tngd_bench.optimizers.roofline import rated_host_seconds, rated_seconds
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
-from tngd_bench.spu.billing import PRICED_BY
+from tngd_bench.report.map.parts_table import parts_table
+from tngd_bench.spu.billing import parts_of, price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.file.devices import SET_HERE, SOURCE
 from tngd_bench.studies.store import columns as c
 
@@ -35,12 +38,13 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
     """Return the section, and what decides in one sentence."""
     calibrations, use = view.calibrations, view.use
     if use is None or not view.device_name or not calibrations.digital:
-        absent = (
-            "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
-            "(see “What the numbers rest on”)."
-        )
-        return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
-    energies = energy_table(calibrations, view.devices, view.results.study)
+        return Section(
+            "what-if", TITLE
+        ), "Not modelled: no device that can be made here was timed beside a digital rival."
+    found = (
+        energy_table(calibrations, view.devices, view.results.study),
+        parts_table(calibrations, view.devices),
+    )
     bounded = (
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
@@ -52,10 +56,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
-        tables=() if energies is None else (energies,),
-        # the panel's formula has one relaxation an iteration, whatever the size
+        tables=tuple(table for table in found if table is not None),
+        # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
         explorer=None
-        if use.is_of_factors
+        if use.runs_depend_on_size or use.analog.refinements or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -88,26 +92,26 @@ def decides(view: MapView, use: DeviceUse) -> str:
         f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
     )
     if exact.empty:
-        return f"{head}; no exact natural gradient was timed there."
+        return f"{head}. No exact natural gradient was timed there."
     rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
     rival_name = view.infos[str(rival[c.OPTIMIZER])].title
     rest = parts["its host (measured)"] + parts["its relaxation (modelled)"]
     level = _level(view, use, int(own[c.PARAMETERS]), rival_name, float(rival["total_median_s"]), rest)
     texts = [text for text in view.crossover_texts if rival_name in text]
-    return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")
+    return f"{head}. {level}." + (f" Modelled: {texts[0]}." if texts else "")
 
 
 def _level(view: MapView, use: DeviceUse, size: int, rival: str, rival_s: float, rest_s: float) -> str:
     """Return the link rate at which the device, `rest_s` of host and relaxation apart, is as fast as its rival."""
     if rival_s <= rest_s:
         return (
-            f"no link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
+            f"No link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
             f"{rival}"
         )
     main = view.calibrations.main
     line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
     bits = float("nan") if line is None else float(line.bits[0])
-    return f"it is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
+    return f"It is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
 
 
 NOWHERE = 1e9
@@ -117,11 +121,12 @@ NOWHERE = 1e9
 def explorer(
     calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
 ) -> dict[str, object]:
-    """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
+    """Return the data from which the page recomputes the map when link, τ, bits, t, upload or processor change.
 
-    Seconds of every digital optimizer and of the host and the factors that these are vouched for within, words on the
-    link per upload, and the device's seconds that neither the link nor τ decides, and the items for which none are
-    stated; lists in row-major order of the plane, None where there is no model.
+    Seconds of every digital optimizer and of the host and the factors that these are vouched for within, the same at
+    the rated speed of processors, words on the link per upload, and the device's seconds that neither the link nor τ
+    decides, and the items for which none are stated; lists in row-major order of the plane, None where there is no
+    model, or no memory for it.
     """
     device = calibrations.device_label
     assert device is not None
@@ -143,11 +148,14 @@ def explorer(
         "values": list(batch.values),
         c.OUTPUTS: batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
+        "rated": {name: _rated(Processor.named(name), batch, infos) for name in Processor.names()},
+        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0]),
+        "cells": _flat(batch.at_each(lambda n, b, d_z, _: float(use.device.cells(n, b * d_z)))[0]),
         "methods": {label: infos[label].method for label in labels},
         "titles": {label: infos[label].title for label in labels},
         "exact": list(exact),
         c.DEVICE: device,
-        "ensemble": use.analog.ensemble,
+        "ensemble": use.analog.ensemble * use.analog.runs,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
@@ -161,8 +169,31 @@ def explorer(
             "bits": use.device.word_bits,
             "time": use.analog.analog_time + (use.analog.samples - 1) * use.analog.spacing,
             "upload": use.device.upload,
+            "processor": "",
+            "size": _nearest(batch.sizes, calibrations.main[c.PARAMETERS]),
+            "batch": _nearest(batch.values, calibrations.main[c.BATCH_SIZE]),
+            "target": 1,
         },
     }
+
+
+def _rated(processor: Processor, batch: Plane, infos: Infos) -> dict[str, object]:
+    """Return the seconds of the digital optimizers and of the host on a processor at its rated speed."""
+    digital = {
+        label: partial(rated_seconds, infos[label].method, processor=processor) for label in batch.digital
+    }
+    host = {each: partial(rated_host_seconds, upload=each, processor=processor) for each in batch.host}
+    return {
+        "title": processor.title,
+        "watts": processor.power_watt,
+        "digital": {label: _flat(batch.rated(seconds)) for label, seconds in digital.items()},
+        "host": {upload: _flat(batch.rated(seconds)) for upload, seconds in host.items()},
+    }
+
+
+def _nearest(values: Sequence[int], value: int) -> int:
+    """Return the place of the value nearest in ratio."""
+    return int(np.argmin(np.abs(np.log(np.array(values) / value))))
 
 
 def _flat(values: npt.NDArray[np.float64]) -> list[float | None]:
@@ -203,7 +234,7 @@ def unsourced_items(device: Device, bill: Ledger, study: Mapping[str, object]) -
         return bool(same and entry.get(SOURCE, SET_HERE) != SET_HERE)
 
     priced = (name for name, value in bill.items.items() if value is not None)
-    return tuple(name for name in priced if not sourced(PRICED_BY[name]))
+    return tuple(name for name in priced if not all(map(sourced, price_fields(device, name))))
 
 
 def energy_table(

@@ -108,21 +108,32 @@ def _settle(figure: Figure) -> None:
     figure.set_layout_engine(None)
 
 
+def _without_plain_groups(body: str) -> str:
+    """Return an SVG without groups that have no attribute, which change nothing."""
+    opened: list[str] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[1] != "/g":
+            opened.append(tag[1])
+        started = opened.pop() if tag[1] == "/g" else tag[1]
+        return "" if started == "g" else tag[0]
+
+    return re.sub(r"<(/g|g\b[^>]*)>\n?", kept, body)
+
+
 def inline(chart: Chart, document: str) -> str:
     """Return `document`, the chart's SVG, as an element of an HTML page.
 
-    Ids that something refers to get the chart's name, so that two figures on one page do not share them; colours become
-    CSS variables with the light value as the fallback; the alternative text is the element's label.
+    Colours become CSS variables and the alternative text is the element's label. Only ids that something refers to
+    stay; matplotlib makes them from the chart's name (see `style`), so that figures on one page do not share them.
     """
     body = document[document.index("<svg") :]
     body = re.sub(r"\s*<(metadata|title|style)\b.*?</\1>", "", body, flags=re.S)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = re.sub(r' id="([^"]*)"', lambda found: found.group() if found[1] in used else "", body)
-    body = re.sub(r'\bid="', f'id="{chart.name}-', body)
-    body = body.replace("url(#", f"url(#{chart.name}-")
-    body = re.sub(r'xlink:href="#', f'href="#{chart.name}-', body)
+    body = _without_plain_groups(body.replace("xlink:href", "href"))
     for colour in palette():
-        body = body.replace(colour.light, f"var({colour.name}, {colour.light})")
+        body = body.replace(colour.light, f"var({colour.name})")
     body = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", "font-family: var(--sans)", body)
     body = re.sub(r"(font: [^;\"]*?px) 'DejaVu Sans'[^;\"]*", r"\1 var(--sans)", body)
     box = re.search(r'viewBox="([^"]*)"', body)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.resources import files
 
@@ -14,7 +14,6 @@ from markupsafe import Markup, escape
 
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
-from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Column
 from tngd_bench.studies.store.records import Records
 
@@ -38,33 +37,31 @@ def render(
     """
     study, name = records.study, str(records.study.get("name", ""))
     return render_page(
-        content.first_screen(),
-        content.sections,
+        content,
         drawings,
         environment(store, {**({name: store} if store is not None else {}), **(beside or {})}),
         title=str(study.get("title") or study.get("name") or "Study"),
         name=name,
         version=str(study.get("version", "not stated")),
-        description=str(study.get("description", "")),
         started=str(records.environment.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
         trend=trend,
     )
 
 
 def render_page(
-    findings: Sequence[tuple[str, str]],
-    sections: Sequence[Section],
+    content: Contents,
     drawings: Mapping[str, Markup],
     templates: Environment | None = None,
     **header: str,
 ) -> str:
-    """Return a page of `sections` under `findings`; `header`: title, name, version, description, started, trend."""
+    """Return the page of `content`; `header`: title, name, version, started, trend."""
     script, css = (Markup(_asset(name)) for name in ("page.js", "style.css"))  # noqa: S704 (our own files)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = (templates or environment()).get_template("page.html.j2")
-    given = dict.fromkeys(("description", "started", "trend"), "") | header
-    content = {"findings": findings, "sections": sections, "drawings": drawings, "palette": palette()}
-    return template.render(**given, **content, script=script, css=css, script_hash=f"sha256-{digest}")
+    given = dict.fromkeys(("started", "trend"), "") | header
+    anchors = {each for one in content.every for each in (one.anchor, *(chart.name for chart in one.charts))}
+    shown = {"content": content, "anchors": anchors, "drawings": drawings, "palette": palette()}
+    return template.render(**given, **shown, script=script, css=css, script_hash=f"sha256-{digest}")
 
 
 def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from tngd_bench.atomic_write import write
+from tngd_bench.csv_text import csv_bytes
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
@@ -47,7 +48,7 @@ def write_data(name: str, data: pd.DataFrame, folder: Path) -> tuple[Path, Path]
     for column in frame.columns:
         if frame[column].map(lambda value: isinstance(value, tuple)).any():
             frame[column] = frame[column].map(lambda value: " ".join(map(str, value)))
-    csv = write(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+    csv = write(folder / f"{name}.csv", csv_bytes(frame))
     # Columns without a value have no type of their own; as text they read the same everywhere.
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
     content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)

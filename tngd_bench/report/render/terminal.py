@@ -1,81 +1,107 @@
-"""The summary that a run prints when it ends: findings, and what every optimizer cost at one size, side by side."""
+"""The summary that a run prints when it ends: the page's bottom line, one table of one size, what to measure next."""
 
-import pandas as pd
+from collections.abc import Iterator
+
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.leads import main_group
-from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.cost import iteration_cost, leads
+from tngd_bench.analysis.findings import convergence
+from tngd_bench.analysis.findings.answer import Answer, answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
+from tngd_bench.problems.metrics import TRAINING_LOSS
+from tngd_bench.report.document.panels import line_groups
+from tngd_bench.report.document.tables import stated_seconds
 from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store import columns as c
-from tngd_bench.studies.store.columns import outside_sweeps
 from tngd_bench.studies.store.records import Records
 
+_NEXT = "Measure next"
+Cells = dict[str, str]
+"""The cells of a column by the optimizer's label."""
 
-def terminal_summary(records: Records) -> RenderableType:
-    """Return the three findings and one table; text from study files is never read as markup."""
+
+def terminal_summary(records: Records, said: Answer | None = None) -> RenderableType:
+    """Return the summary; `said` is the page's answer where that is made. Text from study files is never markup."""
     results = Results(records)
-    parts: list[RenderableType] = [_table(results), Text()]
-    parts += [Text(f"• {sentence}") for sentence in find(results).sentences()]
+    said = answer(results) if said is None else said
+    title = Text(str(results.study.get("title", "")), style="bold")
+    parts = [title, Text(), Text(" ".join((f"Bottom line: {said.bottom_line}", *said.facts))), Text()]
     counts = records.trials[c.STATUS].value_counts().sort_index().items()
-    ends = ", ".join(f"{n} {status}" for status, n in counts) or "none"
-    parts += [Text(), Text(f"Cost and training trials: {ends}")]
-    several = code_parts.told(records.trials.get(c.CODE, ()))
-    return Group(*parts, *([Text(several)] if several else []))
+    last = [f"{each.term}: {each.text}" for each in said.paragraphs if each.term == _NEXT]
+    last += [f"Cost and training trials: {', '.join(f'{n} {status}' for status, n in counts) or 'none'}"]
+    last += filter(None, [code_parts.told(records.trials.get(c.CODE, ()))])
+    return Group(*parts, *_table(results), *map(Text, last))
 
 
-def _table(results: Results) -> Table:
-    infos, summary = results.infos, results.cost_summary
-    final = outside_sweeps(results.final)
-    ends = final_scores.summarise_final(final)
-    table = Table(title=Text(str(results.study.get("title", ""))), title_justify="left", expand=False)
-    table.add_column("optimizer", justify="left")
-    setting, sizes = _shown_sizes(summary)
-    for size in sizes:
-        table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
-    groups = sorted(set(ends[c.GROUP]), key=quantities.numeric_order)
-    scores = {group: final_scores.leading(c.only(final, group=group)) for group in groups}
-    for group, score in scores.items():
-        table.add_column(Text(f"{group}: final loss · {score.title} · seeds"), justify="right")
-    for label, kind in infos.items():
-        cells = [Text(kind.title)]
-        for here in sizes.values():
-            cells.append(Text(_time(c.only(here, optimizer=label), modelled=kind.modelled)))
-        for group, score in scores.items():
-            end = c.only(ends, group=group, optimizer=label)
-            text = quantities.NOT_MEASURED
-            for row in c.each(end):
-                loss = quantities.significant(row.final_loss_median)
-                reached = quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
-                text = f"{loss} · {reached} · {row.finished}/{row.trials}"
-            cells.append(Text(text))
-        table.add_row(*cells)
-    return table
+def _table(results: Results) -> Iterator[RenderableType]:
+    """Yield what the columns hold, and the table of what was timed, the quickest first, and of what was trained."""
+    columns: dict[str, Cells] = {}
+    for words, own in (_timed(results), _trained(results)):
+        if own:
+            yield Text(words)
+            columns |= own
+    if not columns:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("optimizer", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for label in dict.fromkeys(label for own in columns.values() for label in own):
+        cells = [own.get(label, quantities.NOT_MEASURED) for own in columns.values()]
+        table.add_row(Text(results.infos[label].title), *(Text(cell, no_wrap=True) for cell in cells))
+    yield table
 
 
-def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
-    """Return the b and d_z with the most sizes, in words, and its rows at the largest N and at that which all reached.
-
-    A column compares what was timed at one size; an optimizer that was not timed there has no number in it.
-    """
-    if summary.empty:
+def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
+    """Return the times of a step at the size of the page's bars, and that size in words."""
+    summary = results.cost_summary
+    rows = leads.main_size(summary, results.infos)
+    if rows.empty:
         return "", {}
-    main = main_group(summary)
-    by_size = {int(str(size)): here for size, here in main.groupby(c.PARAMETERS, sort=True)}
-    most = max(here[c.OPTIMIZER].nunique() for here in by_size.values())
-    complete = max(size for size, here in by_size.items() if here[c.OPTIMIZER].nunique() == most)
-    first = main.iloc[0]
-    chosen = dict.fromkeys((complete, max(by_size)))
-    return f"b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}", {size: by_size[size] for size in chosen}
+    columns = {"a step": {str(row.optimizer): _step(row) for row in c.each(rows)}}
+    devices: Cells = {
+        str(row.optimizer): stated_seconds(row.modelled_s)
+        for row in c.each(rows)
+        if results.infos[str(row.optimizer)].modelled
+    }
+    if devices:
+        columns["of it the device, modelled"] = devices
+    first, more = rows.iloc[0], summary.groupby(iteration_cost.SETTING).ngroups - 1
+    size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
+    return f"A step on {first[c.PROBLEM]} at {size}.{_others(more, 'size')}", columns
 
 
-def _time(own: pd.DataFrame, *, modelled: bool) -> str:
-    if own.empty:
-        return quantities.NOT_MEASURED
-    row = own.iloc[0]
-    time = quantities.at_least(float(row["total_median_s"]), float(row["at_least_s"]))
-    return f"{time} (device modelled)" if modelled else time
+def _step(row: object) -> str:
+    return quantities.at_least(row.total_median_s, row.at_least_s)  # type: ignore[attr-defined]  # a row of a frame
+
+
+def _trained(results: Results) -> tuple[str, dict[str, Cells]]:
+    """Return how the main trainings ended, those of the page's curves, and which these are."""
+    section = convergence.main_training(results)
+    if section is None:
+        return "", {}
+    shown = line_groups(results.infos, set(section.part[c.OPTIMIZER]))[0].labels
+    score = final_scores.leading(section.part)
+    score = (
+        score if score.final in section.part and section.part[score.final].notna().any() else TRAINING_LOSS
+    )
+    ends = final_scores.summarise_final(section.part[section.part[c.OPTIMIZER].isin(shown)])
+    rows = {str(row.optimizer): row for row in c.each(ends)}
+    reached = {
+        label: quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
+        for label, row in rows.items()
+    }
+    first = section.part.iloc[0]
+    more = c.outside_sweeps(results.final)[c.GROUP].nunique() - 1
+    where = f"Training {first[c.GROUP]}: {first[c.PROBLEM]}, N = {quantities.count(first[c.PARAMETERS])}"
+    finished = {label: f"{row.finished}/{row.trials}" for label, row in rows.items()}
+    return f"{where}.{_others(more, 'training')}", {f"final {score.title}": reached, "seeds": finished}
+
+
+def _others(more: int, what: str) -> str:
+    return f" {more} more {what}{'s' * (more != 1)}: see the report." if more else ""

@@ -1,13 +1,15 @@
 """Charts of training: metrics over iterations and time, time to each level, performance profiles; bands over seeds."""
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.findings.convergence import main_training
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, profiles
 from tngd_bench.analysis.training.convergence import bands_at_iteration, bands_at_time, finished_curves
@@ -41,20 +43,27 @@ def _convergence(results: Results) -> Iterator[Convergence]:
     Where a section has more optimizers than a figure can show, further settings of a method have figures of their own
     of the training loss; see `line_groups`.
     """
-    for group, part in finished_curves(results.curves, results.trials).groupby(c.GROUP, sort=True):
-        setting = part.iloc[0]
-        size = quantities.count(float(setting[c.PARAMETERS]))
-        where = f"{setting[c.PROBLEM]}, N = {size}, b = {setting[c.BATCH_SIZE]}"
+    for _, part in finished_curves(results.curves, results.trials).groupby(c.GROUP, sort=True):
         main, *others = line_groups(results.infos, set(part[c.OPTIMIZER]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
         wanted = [(main, score) for score in registered_metrics.judged() if score.column in part]
         wanted += [(lines, TRAINING_LOSS) for lines in others]
         for lines, score in wanted:
-            own = part[part[c.OPTIMIZER].isin(lines.labels)]
-            for against, bands_of in (("iterations", bands_at_iteration), ("time", bands_at_time)):
-                bands = bands_of(own, score.column)
-                if len(bands):
-                    yield Convergence(str(group), where, score, against, bands, lines)
+            for against in _BANDS:
+                yield from _bands(part, lines, score, against)
+
+
+_BANDS = {"iterations": bands_at_iteration, "time": bands_at_time}
+
+
+def _bands(part: pd.DataFrame, lines: LineGroup, score: CurveMetric, against: str) -> Iterator[Convergence]:
+    """Yield one metric of the optimizers `lines` of a section's curves `part`; nothing where it is not known."""
+    setting = part.iloc[0]
+    size = quantities.count(float(setting[c.PARAMETERS]))
+    where = f"{setting[c.PROBLEM]}, N = {size}, b = {setting[c.BATCH_SIZE]}"
+    bands = _BANDS[against](part[part[c.OPTIMIZER].isin(lines.labels)], score.column)
+    if len(bands):
+        yield Convergence(str(setting[c.GROUP]), where, score, against, bands, lines)
 
 
 @figure_of("convergence", "convergence", cases=_convergence)
@@ -96,6 +105,34 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
         figure,
         bands.reset_index(drop=True),
     )
+
+
+def _main_loss(results: Results) -> Iterator[Convergence]:
+    """Yield the training loss of the main section against time, of tuned optimizers alone where the device was tuned.
+
+    Against iterations where no time is known.
+    """
+    section, infos = main_training(results), results.infos
+    if section is None:
+        return
+    tuned, ran = section.labels(tuned=True), section.labels()
+    part = finished_curves(results.curves, results.trials)
+    part = c.only(part, group=section.part[c.GROUP].iloc[0])
+    if len(part):
+        main = line_groups(infos, ran)[0].labels
+        only = tuned if any(infos[label].modelled for label in tuned) else ran
+        lines = LineGroup(tuple(label for label in main if label in only) or main)
+        known = (
+            case for against in ("time", "iterations") for case in _bands(part, lines, TRAINING_LOSS, against)
+        )
+        yield from itertools.islice(known, 1)
+
+
+@figure_of("pictures", "training loss against time", cases=_main_loss, place=20)
+def loss_picture(results: Results, case: Convergence) -> Chart | None:
+    """Draw the training loss of the main section for the page's first screen."""
+    chart = convergence_chart(results, case)
+    return chart and replace(chart, name="loss-against-time")
 
 
 def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) -> str:
@@ -146,9 +183,9 @@ def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
         f"Performance profile by {_CLOCKS[clock]}",
         f"Share of {tasks} tasks (section, target and seed) won, by {_CLOCKS[clock]}: {won}; in "
         f"{quantities.percent(profile['untold'].iloc[0])} the evaluations do not tell who was first.",
-        "Dolan-Moré profile up to τ = 4. A miss is never within any factor; a task that nobody solved lowers all "
-        "curves. A target is seen met at an evaluation: a task is won by whom that shows before all others. At τ = 1 "
-        "the curves count all who tie there.",
+        "Dolan-Moré profile up to τ = 4. A miss is within no factor. A task that nobody solved lowers all curves. A "
+        "task is won by the optimizer that an evaluation shows at the target before all others. At τ = 1 the curves "
+        "count ties too.",
         figure,
         profile.reset_index(drop=True),
     )
@@ -197,7 +234,7 @@ def level_chart(results: Results, case: tuple[CurveMetric, str, pd.DataFrame]) -
         slugs.slug(group, curve.column, "time-to-level"),
         f"Time to each level of {title} ({group})",
         f"Median time to reach each level of {title}. Best level reached by the median seed: {words}.",
-        "Median and quartiles over seeds of the time at which a level is first reached; a seed that never does "
+        "Median and quartiles over seeds of the time at which a level is first reached. A seed that never does "
         "counts as ∞, so a line ends where half of the seeds miss.",
         figure,
         part,

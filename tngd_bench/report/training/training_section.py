@@ -29,8 +29,8 @@ NO_CLOCK = (
     "iterations alone. Not stated:"
 )
 NO_COST = (
-    "Without a time: their cost per iteration was not measured in turn with others at this size and batch, so these "
-    "are compared over iterations alone, and in no figure or map over time:"
+    "Some are compared over iterations alone, and in no figure or map over time: their cost per iteration was not "
+    "measured in turn with others at this size and batch. They are"
 )
 OTHER_SETTINGS = (
     "Figures show each optimizer at its settings of the study and, where it was, tuned. Other settings of one have "
@@ -60,7 +60,6 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             ),
             charts=charts_of("convergence", results),
             tables=(compared, targets_table(results.times_to_target, infos)),
-            absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(
             "noise",
@@ -68,18 +67,16 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             points=(stable,) if stable else (),
             charts=charts_of("noise", results),
             tables=(pairs_table(beside, infos), swept, heatmaps.levels_table(levels, infos), margins),
-            absent=""
-            if swept.rows or len(levels) or beside
-            else "No imperfection was swept, and no imperfect device ran beside the ideal one.",
         ),
     )
 
 
 def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
-    """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
-    return "; ".join(
-        f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()
+    """Return e.g. "Adam and SGD (digits)" for the optimizers of each section."""
+    named = (
+        (quantities.few([infos[label].title for label in labels]), group) for group, labels in without.items()
     )
+    return ". ".join(f"{names} ({group})" for names, group in named)
 
 
 def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
@@ -153,9 +150,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
         words("target", lambda row: row.target),
         Column("seeds that hit", _hits),
         Column("iterations, median (after, by] [its interval]", _censored),
-        amount(
-            "iterations × cost per iteration, median", "modelled_median", quantities.seconds, tables.TOTAL
-        ),
+        Column("iterations × cost per iteration, median (after, by] [its interval]", _seconds, tables.TOTAL),
     )
     caption = (
         "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
@@ -165,9 +160,10 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     if not pd.isna(confidence):
         caption += f" Intervals of medians: {quantities.percent(confidence)} at least, exact."
     if part["provenance"].str.startswith("median of").any():
-        caption += " A median of reruns as a target is missed by half of them: whether its own baseline hits is a coin."
+        caption += " A target at the median of reruns is missed by half of these reruns."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
-        caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
+        named = ", ".join(sorted(set(targets)))
+        caption += f" {named[:1].upper()}{named[1:]}: {provenance}."
     return tables.table_of("time-to-target", caption, columns, part)
 
 
@@ -185,6 +181,17 @@ def _censored(row: Any) -> Cell:
     between = row.after_median >= 0 and not np.isinf(row.iterations_median)
     shown = f"({quantities.count(row.after_median)}, {median}]" if between else median
     return Cell(row.iterations_median, f"{shown} [{low}, {high}]")
+
+
+def _seconds(row: Any) -> Cell:
+    """Return the same in seconds, as far as the cost per iteration is known."""
+    median, low, high = row.modelled_median, row.modelled_low, row.modelled_high
+    if not np.isfinite(median):
+        return Cell(median, quantities.seconds(median))
+    interval = (
+        "" if low == high or np.isnan(low) else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
+    )
+    return Cell(median, f"{quantities.between_seconds(row.after_modelled_median, median)}{interval}")
 
 
 def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:

@@ -5,17 +5,18 @@ the identity into the middle one: as many cells as J, H, Jᵀ (S is square), and
 scale of an array is its largest |value|: the gain stage behind it sets the unit.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import chip
+from tngd_bench.spu.dynamics.circuit.amplifiers import Stage
+from tngd_bench.spu.dynamics.circuit.wires import with_wires
 from tngd_bench.spu.dynamics.converters import full_scale, quantize
 from tngd_bench.spu.dynamics.gaussian import standard_normal
-from tngd_bench.spu.dynamics.route import arrays_are_alike, cells_err
+from tngd_bench.spu.dynamics.route import arrays_are_alike, has_amplifiers, middle_errs
 
 LARGEST_ARRAY_BYTES = 4 * 2**30
 """Memory of one array (m, N) up to which single cells are simulated."""
@@ -37,9 +38,10 @@ class Arrays:
     """Drift J₁ᵀ u + λx with u = Ĥ y and y = ρ J₂ x (lagging by ε), as the device holds it, in units of A.
 
     `first` J₂ and `last` J₁, (m, N) (the same tensor when shared) · `middle` Ĥ with its amplifiers' gain error, (m, m),
-    None: identity · `lag` ε, (m,), time constants of the first stage in units of τ/s, None: none · `scale` s ≤ 1 by
-    which the conductance range shrinks A · `unit` conductance × R of a one in the outer arrays, `offset` that of the
-    least conductances of a node.
+    None: identity · `lag` ε, (m,), time constants of the first stage in units of τ/s, None: none · `later_lags` those
+    of the middle one, (m,), None where it is wires, and of the last, (N,), if they lag too · `noise` intensities at the
+    outputs of the three stages · `scale` s ≤ 1 by which the conductance range shrinks A · `unit` conductance × R of a
+    one in the outer arrays, `offset` that of the least conductances of a node.
     """
 
     first: Tensor
@@ -49,6 +51,8 @@ class Arrays:
     scale: float = 1.0
     unit: float = 1.0
     offset: float = 0.0
+    later_lags: tuple[Tensor | None, Tensor] | None = None
+    noise: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
 
     @property
     def node_conductance(self) -> Tensor:
@@ -105,33 +109,38 @@ def program(
     alike = arrays_are_alike(device, ensemble=member[1])
     last = first if alike else programmed(factor, largest, device, generator, 1, member)
     middle: Tensor | None = None
-    if device.hessian_array and cells_err(device):
+    if middle_errs(device):
         identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
         middle = programmed(identity, 1.0, device, generator, 2, member)
     outer, inner = largest_unit(device, largest), largest_unit(device, 1.0)
     scale = outer**2 * (inner if device.hessian_array else 1.0)
-    lag: Tensor | None = None
-    if device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None:
-        noise_gain = _noise_gain(first, outer, device)
-        if device.amplifier_bandwidth_hz is not None:
-            seconds = noise_gain / (2.0 * math.pi * device.amplifier_bandwidth_hz)
-            if device.amplifier_gain is not None:
-                seconds = seconds / (1.0 + noise_gain / device.amplifier_gain)
-            lag = seconds * (scale / device.time_constant_s)
-        if device.amplifier_gain is not None:
-            left = 1.0 / (1.0 + noise_gain / device.amplifier_gain)
-            if device.hessian_array:
-                held = (
-                    torch.eye(len(first), dtype=first.dtype, device=first.device)
-                    if middle is None
-                    else middle
-                )
-                right = 1.0 / (1.0 + _noise_gain(held, inner, device) / device.amplifier_gain)
-                middle = right.unsqueeze(1) * held * left
-            else:
-                middle = torch.diag(left)
     offset = 2.0 * len(factor) * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
-    return Arrays(first, last, middle, lag, scale, outer, offset)
+    return _amplified(Arrays(first, last, middle, None, scale, outer, offset), inner, device)
+
+
+def _amplified(held: Arrays, inner: float, device: Device) -> Arrays:
+    """The arrays with the amplifiers behind them: their gain in the middle one, their lags and their noise."""
+    if not has_amplifiers(device):
+        return held
+    outer, scale, one = held.unit, held.scale, held.middle
+    if one is None and device.hessian_array:
+        one = torch.eye(len(held.first), dtype=held.first.dtype, device=held.first.device)
+    first = Stage.behind(held.first, outer, outer, device)
+    second = None if one is None else Stage.behind(one, inner, outer * inner, device)
+    third = Stage.behind(held.last.T, outer, scale, device)
+    middle, left = held.middle, first.weakened(device)
+    right = None if second is None else second.weakened(device)
+    if left is not None:
+        middle = torch.diag(left) if right is None or one is None else right.unsqueeze(1) * one * left
+    second_noise = None if second is None else second.noise(device, scale)
+    if second_noise is not None and right is not None:
+        second_noise = second_noise * right**2
+    noise = (first.noise(device, scale, device.first_stage_noise), second_noise, third.noise(device, scale))
+    later: tuple[Tensor | None, Tensor] | None = None
+    lag, last_lag = first.lag(device, scale), third.lag(device, scale)
+    if device.lagging_stages == "all" and last_lag is not None:
+        later = (None if second is None else second.lag(device, scale), last_lag)
+    return replace(held, middle=middle, lag=lag, later_lags=later, noise=noise)
 
 
 def programmed(
@@ -143,10 +152,30 @@ def programmed(
     member: tuple[int, int],
 ) -> Tensor:
     """Return what the cells of array `place` hold of `values`, whose full scale is `largest`: levels and errors."""
+    if device.cells_per_value == 1:
+        return _cells(values, largest, device, generator, (place, member), chip.DEAD_CELLS)
+    plus, minus = (
+        _cells(part.clamp_min(0.0), largest, device, generator, (place, member), purpose)
+        for part, purpose in ((values, chip.DEAD_CELLS), (-values, chip.DEAD_SECOND_CELLS))
+    )
+    if not device.wire_ohm:
+        return plus - minus
+    return with_wires(plus, minus, device, largest_unit(device, largest))
+
+
+def _cells(
+    values: Tensor,
+    largest: float,
+    device: Device,
+    generator: torch.Generator | None,
+    where: tuple[int, tuple[int, int]],
+    purpose: int,
+) -> Tensor:
+    (place, member), is_pair = where, device.cells_per_value == 2
     if device.array_bits is None:
         held = values
     elif member[1] == 1:
-        held = quantize(values, device.array_bits)
+        held = quantize(values, value_bits(device), largest if is_pair else None)
     else:
         held = _rounding_event(values, largest, device, place, member)
     if device.programming_error:
@@ -154,21 +183,28 @@ def programmed(
         held = torch.add(held, error, alpha=device.programming_error * largest, out=error)
     if device.stuck_off or device.stuck_on:
         # the same cells at every programming: they belong to the chip, not to the run
-        fate = chip.uniform(device.instance, chip.DEAD_CELLS, place, values)
+        fate = chip.uniform(device.instance, purpose, place, values)
         off, on = device.stuck_off or 0.0, device.stuck_on or 0.0
+        positive = on if is_pair else on / 2  # a single cell holds the sign too
         held = torch.where(fate < off, 0.0, held)
-        held = torch.where((fate >= off) & (fate < off + on / 2), largest, held)
-        held = torch.where((fate >= off + on / 2) & (fate < off + on), -largest, held)
+        held = torch.where((fate >= off) & (fate < off + positive), largest, held)
+        held = torch.where((fate >= off + positive) & (fate < off + on), -largest, held)
     return held
+
+
+def value_bits(device: Device) -> int | None:
+    """Return the bits of a signed value, of which a pair of cells has one more than a cell."""
+    return None if device.array_bits is None else device.array_bits + device.cells_per_value - 1
 
 
 def _rounding_event(
     values: Tensor, largest: float, device: Device, place: int, member: tuple[int, int]
 ) -> Tensor:
-    assert device.array_bits is not None
+    bits = value_bits(device)
+    assert bits is not None
     if not largest > 0.0:
         return values.clone()
-    half_levels = float(2 ** (device.array_bits - 1) - 1)
+    half_levels = float(2 ** (bits - 1) - 1)
     scaled = values * (half_levels / largest)
     threshold = chip.uniform(device.instance, chip.ROUNDING, place, values).to(values.dtype)
     threshold = (threshold + member[0] / member[1]) % 1.0
@@ -182,10 +218,3 @@ def largest_unit(device: Device, largest: float) -> float:
         return 1.0
     span = (device.conductance_max_siemens - (device.conductance_min_siemens or 0.0)) * device.resistance_ohm
     return min(1.0, span / largest) if largest > 0.0 else 1.0
-
-
-def _noise_gain(array: Tensor, unit: float, device: Device) -> Tensor:
-    """NG = 1 + ΣG/G_f of each row's amplifier, G_f = 1/R, both cells of every pair counted."""
-    offset = 2.0 * array.shape[1] * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
-    held: Tensor = torch.linalg.vector_norm(array, 1, dim=1)
-    return 1.0 + unit * held + offset

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEAD_CELLS, ROUNDING, LAYER_DEVICES = 1, 2, 3
+DEAD_CELLS, ROUNDING, LAYER_DEVICES, DEAD_SECOND_CELLS = 1, 2, 3, 4
 """What numbers are drawn for; each purpose has a stream of its own."""
 
 

@@ -10,19 +10,30 @@ def full_scale(signal: Tensor) -> Tensor:
     return torch.maximum(-lowest, highest)
 
 
-def quantize(signal: Tensor, bits: int | None) -> Tensor:
+def quantize(signal: Tensor, bits: int | None, limit: float | None = None) -> Tensor:
     """Round to a uniform mid-tread grid of 2^bits − 1 levels over ±max|signal|; None leaves the signal as it is.
+
+    With a `limit` the full scale is ±limit, and what is beyond is clipped to it.
 
     Full scale follows the signal (a programmable gain stage sets max|signal| to the rail), so the error of a sample is
     at most half a step, max|signal|/(2^bits − 2), and a uniform input has the variance step²/12. One bit has the
     two levels ±full scale.
     """
+    if limit is not None:
+        return _clipped(signal, bits, limit)
     return signal if bits is None else _rounded(signal, full_scale(signal), bits)
 
 
-def quantize_each(rows: Tensor, bits: int | None) -> Tensor:
-    """The same for each row of (k, n) as a signal of its own, with its own full scale."""
-    return rows if bits is None else _rounded(rows, rows.abs().amax(1, keepdim=True), bits)
+def quantize_each(signals: Tensor, bits: int | None, limit: float | None = None, dim: int = 1) -> Tensor:
+    """The same for each row (`dim` 1) or column (0) of a matrix as a signal of its own, with its own full scale."""
+    if limit is not None:
+        return _clipped(signals, bits, limit)
+    return signals if bits is None else _rounded(signals, signals.abs().amax(dim, keepdim=True), bits)
+
+
+def _clipped(signal: Tensor, bits: int | None, limit: float) -> Tensor:
+    held = signal.clamp(-limit, limit)
+    return held if bits is None else _rounded(held, torch.full_like(held[..., :1], limit), bits)
 
 
 def _rounded(signal: Tensor, largest: Tensor, bits: int) -> Tensor:

@@ -52,6 +52,10 @@ class MismatchedNodes:
             return "dense (mismatch)"
         return "krylov (mismatch; noise to O(σ_C))" if self._noisy else "krylov (mismatch)"
 
+    def write(self, rhs: Tensor) -> None:
+        """Replace the right-hand side, (N,)."""
+        self._rhs = rhs
+
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
         """One draw of x(t), (N,); `generator` None: torch's default one."""
         root = self._root

@@ -81,18 +81,26 @@ class Propagator:
         )
 
 
+def node_noise(arrays: Arrays, node_variance: float | Tensor) -> Tensor:
+    """κᵢ, float64: `node_variance` with half the noise at the outputs of the last array, which drive the nodes."""
+    found = torch.as_tensor(node_variance, dtype=torch.float64, device=arrays.first.device)
+    last = arrays.noise[2]
+    return found if last is None else found + last.to(torch.float64) / 2.0
+
+
 class LinearNetwork:
     """dx = −(J₁ᵀ u + λx − g) dt + diag(√2κᵢ) dW with u, J₁, J₂, Ĥ as the arrays hold them; t in units of τ/s.
 
-    `node_variance` κᵢ: one number, or (N,). `margin` is the least rate of a mode in 1/τ; raises UnstableDeviceError
-    when it is negative beyond rounding. All of it is computed in float64, whatever the arrays' precision.
+    Noise at the arrays' outputs adds to J₂x, to u and to J₁ᵀu. `node_variance` κᵢ: one number, or (N,). `margin` is the
+    least rate of a mode in 1/τ; raises UnstableDeviceError when it is negative beyond rounding. All of it is computed
+    in float64, whatever the arrays' precision.
     """
 
     def __init__(self, held: Shifted[Arrays], node_variance: float | Tensor = 0.0) -> None:
         arrays = self._arrays = held.operator
         self._damping = held.damping
-        self._variance = torch.as_tensor(node_variance, dtype=torch.float64, device=arrays.first.device)
-        self._noisy = bool((self._variance > 0).any())
+        self._variance = node_noise(arrays, node_variance)
+        self._noisy = bool((self._variance > 0).any()) or any(each is not None for each in arrays.noise)
         self._drift = stability.row_drift(held)
         self.margin = stability.least_rate(arrays, stability.modes(held, in_rows=self._drift))
         m = len(arrays.first)
@@ -102,12 +110,23 @@ class LinearNetwork:
         else:
             rate = (1.0 / arrays.lag.to(torch.float64)).unsqueeze(1)
             self._input = torch.cat([torch.zeros_like(one), rate * one])
+        self._output_noise = self._noise_of_outputs()
         self._row_noise: Tensor | None = None
         if self._noisy:
             weights = self._variance.expand(arrays.first.shape[1])
             self._row_noise = double_precision.gram(arrays.first, arrays.first, weights)
         self._propagators: dict[float, Propagator] = {}
         self._roots: dict[float, Tensor] = {}
+
+    def _noise_of_outputs(self) -> Tensor:
+        """Diffusion of the states in row space by the noise of the first two stages."""
+        found = torch.zeros_like(self._drift)
+        first, middle, _ = self._arrays.noise
+        if first is not None:
+            found += (self._input * first.to(torch.float64)) @ self._input.T
+        if middle is not None:
+            found.diagonal()[: len(middle)] += middle.to(torch.float64)
+        return found
 
     def settled(self, x0: Tensor) -> NodeState:
         """The state in which nodes were held at x0 until the amplifiers had settled."""
@@ -184,7 +203,7 @@ class LinearNetwork:
         if K is not None and X is not None and C is not None:
             flow = F @ C
             pushed = X @ K @ G.T
-            C = pushed + pushed.T - flow - flow.T
+            C = pushed + pushed.T - flow - flow.T + constant * self._output_noise
             X = at.spread * G - F @ X - lam * X
         return Propagator(
             -F @ at.E,

@@ -1,9 +1,9 @@
 """A device with one pair (G, g) loaded, simulated with all its imperfections.
 
 Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array included) ·
-"arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov (mismatch)"
-(`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (a drift that is not symmetric),
-simulated in time with the error that `HeunStepper` states.
+"arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "stages" (`AllStages`) · "dense (mismatch)" and
+"krylov (mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (a drift that is
+not symmetric), simulated in time with the error that `HeunStepper` states.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from tngd_bench.curvature.operator import RightHandSide, Shifted
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics import stability
+from tngd_bench.spu.dynamics.circuit.stages import AllStages
 from tngd_bench.spu.dynamics.converters import quantize
 from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
@@ -28,21 +29,36 @@ from tngd_bench.spu.dynamics.stepper import HeunStepper
 Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
 """One draw of the state after a time."""
 
+NOT_STEPPED = ("amplifier_bandwidth_hz", "amplifier_noise_v_per_rthz", "first_stage_noise")
+
 
 class ProgrammedDevice:
     """The device of `device` after writing (G, g): dx = −s C⁻¹(Â x − ĝ) dt + C⁻¹ √(2κᵢ) dW.
 
     Parameters
     ----------
-    operator : `GGN` (or any object with its products, and `factor()` where single cells matter).
-    rhs : g, (N,); None: the operator's `gradient`. It passes the DAC.
-    noise_variance : κ₀ of the device, signal²; thermal noise of `device` comes on top.
-    generator : programming error now, noise at each `sample`; None: torch's default one.
-    member : (k, K), this one's place in an ensemble of K programmings.
+    device : Device
+        Its imperfections act.
+    operator : GGN or object
+        With the products of `GGN`, and `factor()` where single cells matter.
+    rhs : Tensor, optional
+        g, (N,); None: the operator's `gradient`. It passes the DAC.
+    damping : float
+        λ ≥ 0.
+    noise_variance : float
+        κ₀ of the device, signal²; thermal noise of `device` comes on top.
+    method : str
+        As in `OUProcess`, where the device is simulated by one.
+    generator : Generator, optional
+        Programming error now, noise at each `sample`; None: torch's default one.
+    member : tuple of int
+        (k, K), this one's place in an ensemble of K programmings.
 
+    Notes
+    -----
     The state at a moment, `NodeState`, is that of the nodes and, with an amplifier bandwidth, of lagging amplifiers.
     `settled` begins one, as after writing the arrays, which takes far longer than the lag while the nodes are held;
-    `advance` carries it on. `sample` is both.
+    `advance` carries it on. `sample` is both. `write` puts another right-hand side on the same arrays.
 
     Time runs in units of τ/s, in which the drift is A: with a conductance range (s < 1) a device needs t τ/s for t,
     and noise weighs 1/s as much. Raises UnstableDeviceError, and ValueError for arrays too large to form.
@@ -71,7 +87,7 @@ class ProgrammedDevice:
         self.scale = 1.0
         if device.needs_arrays and drawn_in_law(device, operator.rows, operator.size, member[1]):
             largest = operator.largest()
-            self._held = ErringFactor(operator, (device.programming_error or 0.0) * largest, generator)
+            self._held = ErringFactor(operator, device.value_error * largest, generator)
             self.scale = programming.largest_unit(device, largest) ** 2
         elif device.needs_arrays:
             programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
@@ -83,15 +99,16 @@ class ProgrammedDevice:
             assert arrays is not None
             conductance = arrays.node_conductance + self.scale * damping
             self._variance = uniform + (device.thermal_variance / self.scale) * conductance
-        self.noisy = bool((torch.as_tensor(self._variance) > 0).any())
+        at_outputs = arrays is not None and any(each is not None for each in arrays.noise)
+        self.noisy = at_outputs or bool((torch.as_tensor(self._variance) > 0).any())
         self.margin: float | None = None
-        self._process: OUProcess | None = None
-        self._network: LinearNetwork | None = None
+        self._process: OUProcess | MismatchedNodes | HeunStepper | None = None
+        self._network: LinearNetwork | AllStages | None = None
         self.route = device_route(device, ensemble=member[1])
         self._advance: Advance
-        if self.route.name == "arrays":
+        if self.route.name in ("arrays", "stages"):
             assert arrays is not None
-            self.method, self._advance = self._by_network(Shifted(arrays, damping))
+            self.method, self._advance = self.route.name, self._by_network(Shifted(arrays, damping))
         elif self.route.name.startswith("stepped"):
             drift = Shifted(operator if arrays is None else arrays, damping)
             self.method, self._advance = self.route.name, self._by_stepper(drift, arrays)
@@ -106,7 +123,25 @@ class ProgrammedDevice:
     @property
     def products(self) -> int:
         """Curvature products made so far by the Krylov route; 0 for the others."""
-        return 0 if self._process is None else self._process.products
+        return self._process.products if isinstance(self._process, OUProcess) else 0
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether a readout from a start at zero is a fixed symmetric matrix times the right-hand side."""
+        return self.route.name in ("spectral", "mismatch") and not self.varies
+
+    @property
+    def varies(self) -> bool:
+        """Whether noise, or the levels or the range of converters are in a readout."""
+        device = self.device
+        levels = (device.dac_bits, device.adc_bits, device.adc_range)
+        return bool(self.noisy or device.adc_noise_volts or levels != (None, None, None))
+
+    def write(self, rhs: Tensor) -> None:
+        """Put another right-hand side (N,) onto the nodes, through the DAC; the arrays hold what they held."""
+        self._rhs = RightHandSide(self._rhs.operator, quantize(rhs, self.device.dac_bits))
+        if self._process is not None:
+            self._process.write(self.rhs)
 
     def settled(self, x0: Tensor) -> NodeState:
         """The state after writing with the nodes held at x0: within the rails, the amplifiers settled."""
@@ -130,13 +165,13 @@ class ProgrammedDevice:
             deviation = self.device.adc_noise_volts / self.device.volts_per_unit
             normal = torch.randn(state.shape, generator=generator, dtype=state.dtype, device=state.device)
             state = state + deviation * normal
-        return quantize(state, self.device.adc_bits)
+        return quantize(state, self.device.adc_bits, self.device.adc_range)
 
     def _by_functions(self, symmetric: Shifted[Any], method: Method) -> tuple[str, Advance]:
         if self.route.name == "mismatch":
             rates = self._rates()
             assert rates is not None
-            nodes = MismatchedNodes(symmetric, rates, self.rhs, self._variance)
+            nodes = self._process = MismatchedNodes(symmetric, rates, self.rhs, self._variance)
             return nodes.method, _nodes_only(nodes.sample)
         assert isinstance(self._variance, float)
         # the weights of the gradient in rows belong to the operator itself, not to what the arrays hold of it
@@ -146,23 +181,26 @@ class ProgrammedDevice:
         )
         return process.method, _nodes_only(process.sample)
 
-    def _by_network(self, held: Shifted[programming.Arrays]) -> tuple[str, Advance]:
-        network = self._network = LinearNetwork(held, self._variance)
-        self.margin = network.margin
-        return "arrays", lambda state, t, generator: network.advance(state, self.rhs, t, generator)
+    def _by_network(self, held: Shifted[programming.Arrays]) -> Advance:
+        network: LinearNetwork | AllStages
+        if self.route.name == "stages":
+            network = AllStages(held, self._variance, self._rates())
+        else:
+            network = LinearNetwork(held, self._variance)
+        self._network, self.margin = network, network.margin
+        return lambda state, t, generator: network.advance(state, self.rhs, t, generator)
 
     def _by_stepper(self, drift: Shifted[Any], arrays: programming.Arrays | None) -> Advance:
-        if arrays is not None and arrays.lag is not None:
-            raise ValueError(
-                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or capacitor_mismatch"
-            )
+        given = [name for name in NOT_STEPPED if getattr(self.device, name)]
+        if given:
+            raise ValueError(f"{given[0]} cannot be simulated together with rail_volts or capacitor_mismatch")
         rates = self._rates()
         modes: Tensor | None = None
         if arrays is not None and not arrays.symmetric:
             # the stability of what was programmed is known before anything runs on it
             modes = stability.modes(drift, rates)
             self.margin = stability.least_rate(arrays, modes)
-        stepper = HeunStepper(
+        stepper = self._process = HeunStepper(
             drift, self.rhs, self._variance, rates=rates, limit=self.device.rail, modes=modes
         )
         return _nodes_only(stepper.run)

@@ -56,6 +56,10 @@ class HeunStepper:
         self._noisy = bool((self._deviation > 0).any())
         self._largest_step: float | None = None
 
+    def write(self, rhs: Tensor) -> None:
+        """Replace the right-hand side, (N,)."""
+        self._rhs = rhs
+
     def run(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
         """State after t, (N,); `generator` None: torch's default one."""
         x = x0.clamp(-self._limit, self._limit)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from tngd_bench import arguments
 from tngd_bench.layers import Layer
-from tngd_bench.spu.billing import conversions_s, link_rate_left, priced, transfer_s
+from tngd_bench.spu.billing import conversions_s, link_rate_left, transfer_s
 from tngd_bench.spu.description import DeviceDescription
-from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.ledger import Ledger, added, priced
+from tngd_bench.spu.parts import Array, Parts
+from tngd_bench.spu.upkeep import relax_power_watt, upkeep_j, upkeep_s
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class FactorShape:
 
     @classmethod
     def of(cls, layers: Sequence[Layer]) -> tuple[FactorShape, ...]:
-        """Those of layers with a bias each."""
-        return tuple(cls(layer[0] + 1, layer[1]) for layer in layers)
+        """Those of the layers that have some; plain tuples are layers with a bias."""
+        every = (Layer(*layer) for layer in layers)
+        return tuple(cls(layer.columns, layer.d_out) for layer in every if layer.factored)
 
     @property
     def values(self) -> int:
@@ -40,16 +43,17 @@ class FactorShape:
         return self.inputs * self.outputs
 
     @property
-    def cells(self) -> int:
-        """Of one copy of both arrays."""
-        return self.inputs**2 + self.outputs**2
+    def arrays(self) -> tuple[Array, Array]:
+        """Those of A′ and of Γ′."""
+        return Array(self.inputs, self.inputs), Array(self.outputs, self.outputs)
 
 
 @dataclass(frozen=True)
 class KroneckerWorkload:
     """One iteration, the mean of those between two refreshes of the arrays; `analog_time` in units of τ.
 
-    `scales_known`: whether those of the factors are meant, where a conductance range sets them.
+    `scales_known`: whether those of the factors are meant, where a conductance range sets them. `refinements`: further
+    pairs of passes, for residuals.
     """
 
     factors: tuple[FactorShape, ...]
@@ -57,11 +61,13 @@ class KroneckerWorkload:
     copies: int = 1
     refresh_interval: int = 1
     scales_known: bool = False
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         arguments.real("analog_time", self.analog_time, above=0.0)
         for name in ("copies", "refresh_interval"):
             arguments.integer(name, getattr(self, name), minimum=1)
+        arguments.integer("refinements", self.refinements, minimum=0)
         if not self.factors:
             raise ValueError(
                 "factors must not be empty: a model without linear maps has nothing on the device"
@@ -69,36 +75,44 @@ class KroneckerWorkload:
 
     @property
     def values(self) -> int:
-        """Numbers sent in one direction: the right-hand sides of both passes, or their answers."""
-        return 2 * sum(factor.values for factor in self.factors)
+        """Numbers sent in one direction: the right-hand sides of all passes, or their answers."""
+        return self._passes * sum(factor.values for factor in self.factors)
 
     @property
-    def cells(self) -> int:
-        """Of one copy of all arrays."""
-        return sum(factor.cells for factor in self.factors)
+    def arrays(self) -> tuple[Array, ...]:
+        """One copy of all arrays."""
+        return tuple(array for factor in self.factors for array in factor.arrays)
+
+    @property
+    def array_values(self) -> int:
+        """Values on them."""
+        return sum(array.rows * array.columns for array in self.arrays)
 
     @property
     def rounds(self) -> int:
         """Relaxations one after another: the n_out of pass 1 and the n_in of pass 2, `copies` at a time."""
-        return sum(sum(self._rounds(factor)) for factor in self.factors)
+        return self._passes // 2 * sum(sum(self._rounds(factor)) for factor in self.factors)
 
     @property
-    def relaxed_time(self) -> float:
-        """Duration of all of them, τ."""
-        slowed = (
-            count / scale
+    def relaxed_times(self) -> tuple[float, ...]:
+        """Duration of those on each of `arrays`, τ."""
+        return tuple(
+            self._passes // 2 * self.analog_time * count / scale
             for factor in self.factors
             for count, scale in zip(self._rounds(factor), factor.scales, strict=True)
         )
-        return self.analog_time * sum(slowed)
+
+    @property
+    def _passes(self) -> int:
+        return 2 * (1 + self.refinements)
 
     def _rounds(self, factor: FactorShape) -> tuple[int, int]:
         return -(-factor.outputs // self.copies), -(-factor.inputs // self.copies)
 
 
 def words_on_link(work: KroneckerWorkload) -> float:
-    """Numbers over the link in one iteration: 4·n_in·n_out a layer, and n_in² + n_out² at each refresh."""
-    return 2 * work.values + work.cells / work.refresh_interval
+    """Numbers over the link in one iteration: 4·n_in·n_out a layer and refinement, n_in² + n_out² at a refresh."""
+    return 2 * work.values + work.array_values / work.refresh_interval
 
 
 def latency(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
@@ -106,43 +120,65 @@ def latency(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
 
     Copies are written at once from what was sent once; converters are their own.
     """
-    orders = sum(factor.inputs + factor.outputs for factor in work.factors)
-    written_at_once = {"array": 2 * len(work.factors), "row": orders, "cell": work.cells}
-    steps = written_at_once[device.write_parallel]
+    steps = sum(array.write_steps(device) for array in work.arrays)
     conversions = work.rounds * device.nodes_per_converter
     items: dict[str, float | None] = {
         "write_gradient": transfer_s(device, work.values),
-        "write_arrays": transfer_s(device, work.cells / work.refresh_interval),
+        "write_arrays": transfer_s(device, work.array_values / work.refresh_interval),
         "write_cells": priced(device.cell_write_time_s, steps / work.refresh_interval),
         "write_convert": conversions_s(device.dac_rate_hz, conversions),
-        "relax": work.relaxed_time * device.time_constant_s,
+        "relax": sum(work.relaxed_times) * device.time_constant_s,
     }
     if device.bill_needs_simulation and not work.scales_known:
         items["relax_slowdown"] = None
     items["read_convert"] = conversions_s(device.adc_rate_hz, conversions)
     items["read"] = transfer_s(device, work.values)
-    return Ledger("s", items)
+    if device.partial_sums_per_tau is not None:
+        items["relax_sums"] = added(
+            priced(array.sum_s(device), device.partial_sums_per_tau * time)
+            for array, time in zip(work.arrays, work.relaxed_times, strict=True)
+        )
+    return Ledger("s", items | upkeep_s(device))
 
 
 def energy(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price.
 
-    `relax_power_watt` is that of one array, and all copies relax.
+    `relax_power_watt` is that of one array, and all copies relax, those of one factor at a time.
     """
     word = priced(device.link_energy_j_per_bit, device.word_bits)
     seconds = latency(device, work).items
-    cells = work.copies * work.cells / work.refresh_interval
+    cells = work.copies * device.cells_per_value * work.array_values / work.refresh_interval
+    uses = [
+        (array, work.copies * time, device.cells_per_value * array.rows * array.columns)
+        for array, time in zip(work.arrays, work.relaxed_times, strict=True)
+    ]
+    tau, rate = device.time_constant_s, device.partial_sums_per_tau or 0.0
+    relaxed = added(priced(relax_power_watt(device, held), tau * time) for _, time, held in uses)
+    sums = added(priced(array.sum_j(device), rate * time) for array, time, _ in uses)
+    amplifier_s = added(
+        priced(added((tau, priced(rate, array.sum_s(device)))), array.amplifiers(device) * time)
+        for array, time, _ in uses
+    )
     prices: Mapping[str, float | None] = {
         "write_gradient": priced(word, work.values),
-        "write_arrays": priced(word, work.cells / work.refresh_interval),
+        "write_arrays": priced(word, work.array_values / work.refresh_interval),
         "write_cells": priced(device.cell_write_energy_j, cells),
         "write_convert": priced(device.dac_energy_j, work.values),
-        "relax": priced(priced(device.relax_power_watt, work.copies), seconds["relax"]),
+        "relax": relaxed,
+        "relax_sums": sums,
         "relax_slowdown": None,
         "read_convert": priced(device.adc_energy_j, work.values),
         "read": priced(word, work.values),
+        **upkeep_j(device, seconds, amplifier_s),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
+
+
+def parts_of(device: DeviceDescription, work: KroneckerWorkload) -> Parts:
+    """Return the parts of a device with so many copies."""
+    nodes = [array.rows for array in work.arrays]
+    return Parts.of(device, work.arrays, nodes, 1.0 / work.refresh_interval, work.copies)
 
 
 def break_even_link_rate(

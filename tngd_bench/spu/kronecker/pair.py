@@ -39,11 +39,13 @@ class KroneckerPair:
         copies: int = 1,
         place: int = 0,
         generator: torch.Generator | None = None,
+        keep: bool = False,
         **loading: Any,
     ) -> KroneckerPair:
         """Write both factors, each a positive semi-definite matrix and its damping, with all their copies.
 
-        `place` is the layer's among those of the chip; `loading` are further arguments of `symmetric_array.program`.
+        `place` is the layer's among those of the chip; with `keep` the first arrays keep what `product` needs;
+        `loading` are further arguments of `symmetric_array.program`.
         """
         different = copies if cells_err(device) else 1
 
@@ -52,7 +54,15 @@ class KroneckerPair:
         ) -> tuple[SymmetricArray, ...]:
             first = (2 * place + side) * copies
             return tuple(
-                program(*factor, t, device, generator=generator, place=first + copy, **loading)
+                program(
+                    *factor,
+                    t,
+                    device,
+                    generator=generator,
+                    place=first + copy,
+                    keep=keep and copy == 0,
+                    **loading,
+                )
                 for copy in range(min(different, right_hand_sides))  # one beyond them stays idle
             )
 
@@ -60,14 +70,36 @@ class KroneckerPair:
 
     def solve(self, gradient: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
         """X (n_out, n_in), read from the device in answer to ∇W (n_out, n_in)."""
-        first = _answers(self.inputs, gradient, device, generator)
-        return _answers(self.outputs, first.T, device, generator).T
+        first = _answers(self.inputs, gradient, device, generator, 1)
+        return _answers(self.outputs, first, device, generator, 0)
+
+    def solve_product(
+        self, cotangents: Tensor, inputs: Tensor, device: Device, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The same for ∇W = gᵀa from its few rows g (r, n_out) and a (r, n_in), where `rotates_rows`."""
+        first = self.inputs[0].answer_product(cotangents, inputs, device, generator)
+        return _answers(self.outputs, first, device, generator, 0)
+
+    def rotates_rows(self, device: Device) -> bool:
+        """Whether pass 1 is taken in coordinates of eigenvectors, which the rows of ∇W are as well brought to."""
+        return len(self.inputs) == 1 and self.inputs[0].modes is not None and device.dac_bits is None
+
+    def product(self, x: Tensor) -> Tensor:
+        """Γ′ X A′ of the factors as they were to be loaded, (n_out, n_in); they must have been kept."""
+        outputs, inputs = self.outputs[0].wanted, self.inputs[0].wanted
+        if outputs is None or inputs is None:
+            raise ValueError("keep must be true when the pair is programmed, for products by its factors")
+        return outputs @ x @ inputs
 
     @property
     def is_deterministic(self) -> bool:
         """Whether X = L ∇W R with the `matrix` of one array each, converters apart: no noise, and copies alike."""
-        arrays = self.inputs + self.outputs
-        return len(arrays) == 2 and all(array.deviation is None for array in arrays)
+        return len(self.inputs + self.outputs) == 2 and self.is_noiseless
+
+    @property
+    def is_noiseless(self) -> bool:
+        """Whether the nodes have no noise; that of converters is apart."""
+        return all(array.modes is None for array in self.inputs + self.outputs)
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -87,15 +119,22 @@ class KroneckerPair:
 
 def is_linear(device: Device) -> bool:
     """Whether converters leave signals as they are, so that X is linear in ∇W."""
-    return device.dac_bits is None and device.adc_bits is None and not device.adc_noise_volts
+    fields = (device.dac_bits, device.adc_bits, device.adc_range_volts)
+    return fields == (None, None, None) and not device.adc_noise_volts
 
 
 def _answers(
-    copies: Sequence[SymmetricArray], rows: Tensor, device: Device, generator: torch.Generator | None
+    copies: Sequence[SymmetricArray],
+    signals: Tensor,
+    device: Device,
+    generator: torch.Generator | None,
+    dim: int,
 ) -> Tensor:
+    """Answers to the rows (`dim` 1) or columns (0), which the copies take in turn."""
     if len(copies) == 1:
-        return copies[0].answer(rows, device, generator)
-    found = torch.empty_like(rows)
+        return copies[0].answer(signals, device, generator, dim)
+    found = torch.empty_like(signals)
     for k, array in enumerate(copies):
-        found[k :: len(copies)] = array.answer(rows[k :: len(copies)], device, generator)
+        own = (slice(k, None, len(copies)), slice(None))[:: 1 if dim else -1]
+        found[own] = array.answer(signals[own], device, generator, dim)
     return found

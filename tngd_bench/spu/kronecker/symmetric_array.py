@@ -26,16 +26,17 @@ REMEDY = "raise damping, program more precisely, or scale to a unit diagonal"
 class SymmetricArray:
     """What an array of order n makes of right-hand sides in one relaxation of t, from a start at zero.
 
-    `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `deviation` the symmetric root of the noise's covariance
-    κψ(M̂) with ψ(a) = (1 − e^(−2at))/a, None: no noise · `weights` D^(−1/2), (n,), by which the host scales both what
-    it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the conductance range shrinks M̂,
-    so that a relaxation takes t/s.
+    `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `modes`, where there is noise, the eigenvectors of M̂, φ of
+    its eigenvalues and the deviation √(κψ) of their noise, ψ(a) = (1 − e^(−2at))/a · `weights` D^(−1/2), (n,), by which
+    the host scales both what it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the
+    conductance range shrinks M̂, so that a relaxation takes t/s · `wanted` M, where it was to be kept for refinements.
     """
 
     response: Tensor
-    deviation: Tensor | None = None
+    modes: tuple[Tensor, Tensor, Tensor] | None = None
     weights: Tensor | None = None
     scale: float = 1.0
+    wanted: Tensor | None = None
 
     @property
     def matrix(self) -> Tensor:
@@ -44,17 +45,50 @@ class SymmetricArray:
             return self.response
         return self.weights.unsqueeze(1) * self.response * self.weights
 
-    def answer(self, rows: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
-        """One readout for each right-hand side, a row of (k, n): D/A conversion, relaxation, A/D conversion."""
-        signals = rows if self.weights is None else rows * self.weights
-        reached = quantize_each(signals, device.dac_bits) @ self.response
-        if self.deviation is not None:
-            reached = reached + _normal(reached, generator) @ self.deviation
+    def answer(
+        self, signals: Tensor, device: Device, generator: torch.Generator | None = None, dim: int = 1
+    ) -> Tensor:
+        """One readout for each right-hand side, D/A conversion, relaxation, A/D conversion.
+
+        Right-hand sides are the rows of (k, n) with `dim` 1, the columns of (n, k) with `dim` 0.
+        """
+        written = quantize_each(self._weighed(signals, dim), device.dac_bits, dim=dim)
+        if self.modes is None:
+            reached = written @ self.response if dim else self.response @ written
+            return self._read(reached, device, generator, dim)
+        vectors = self.modes[0]
+        return self._noisy_answer(written @ vectors if dim else vectors.T @ written, device, generator, dim)
+
+    def answer_product(
+        self, left: Tensor, right: Tensor, device: Device, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The same for the rows of leftᵀ right, factors (r, k) and (r, n), of an array with noise and without DAC."""
+        assert self.modes is not None
+        modal = left.T @ (self._weighed(right, 1) @ self.modes[0])
+        return self._noisy_answer(modal, device, generator, 1)
+
+    def _noisy_answer(
+        self, modal: Tensor, device: Device, generator: torch.Generator | None, dim: int
+    ) -> Tensor:
+        """Readouts of right-hand sides in coordinates of the eigenvectors, in which the noise is drawn too."""
+        assert self.modes is not None
+        vectors, gains, deviations = self.modes
+        modal.mul_(_along(gains, dim)).addcmul_(_normal(modal, generator), _along(deviations, dim))
+        return self._read(modal @ vectors.T if dim else vectors @ modal, device, generator, dim)
+
+    def _weighed(self, signals: Tensor, dim: int) -> Tensor:
+        return signals if self.weights is None else signals * _along(self.weights, dim)
+
+    def _read(self, reached: Tensor, device: Device, generator: torch.Generator | None, dim: int) -> Tensor:
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
-        read = quantize_each(reached, device.adc_bits)
-        return read if self.weights is None else read * self.weights
+        return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range, dim), dim)
+
+
+def _along(values: Tensor, dim: int) -> Tensor:
+    """Values of nodes (n,) as they multiply signals along `dim`."""
+    return values if dim else values.unsqueeze(1)
 
 
 def program(
@@ -67,17 +101,20 @@ def program(
     unit_diagonal: bool = False,
     generator: torch.Generator | None = None,
     place: int = 0,
+    keep: bool = False,
 ) -> SymmetricArray:
     """Write M = `matrix` + `shift`·I, a positive semi-definite (n, n) and a number > 0, for relaxations of `t` > 0.
 
     `unit_diagonal` loads D^(−1/2) M D^(−1/2), D the diagonal of M. `noise_variance` is κ₀ of the device, signal²;
     thermal noise of `device` comes on top. `generator` (None: torch's default one) draws the programming error;
-    `place` tells the arrays of a chip apart. Raises UnstableDeviceError where M as programmed is not positive definite.
+    `place` tells the arrays of a chip apart; `keep` M as `wanted`. Raises
+    UnstableDeviceError where M as programmed is not positive definite.
     """
     arguments.real("t", t, above=0.0)
     arguments.real("noise_variance", noise_variance, minimum=0.0)
     held, weights, floor = matrix.clone(), None, shift
     held.diagonal().add_(shift)
+    wanted = held if keep else None
     if unit_diagonal:
         weights = held.diagonal().rsqrt()
         held = weights.unsqueeze(1) * held * weights
@@ -94,9 +131,9 @@ def program(
         values, vectors = eigendecomposition(held)
         values = values.clamp_min(floor)
     variance = (noise_variance + device.thermal_variance) / scale
-    response = _function(Response(t)(values), vectors)
-    deviation = _function(Spread(t, variance)(values), vectors) if variance > 0.0 else None
-    return SymmetricArray(response, deviation, weights, scale)
+    gains = Response(t)(values).to(vectors.dtype)
+    modes = (vectors, gains, Spread(t, variance)(values).to(vectors.dtype)) if variance > 0.0 else None
+    return SymmetricArray((vectors * gains) @ vectors.T, modes, weights, scale, wanted)
 
 
 def _one_element_a_pair(cells: Tensor) -> Tensor:
@@ -109,10 +146,6 @@ def _check_stable(values: Tensor, scale: float) -> None:
     slowest, fastest = float(values[0]), float(values[-1])
     if slowest < -64.0 * len(values) * torch.finfo(torch.float64).eps * fastest:
         raise UnstableDeviceError(slowest * scale, REMEDY)
-
-
-def _function(of_values: Tensor, vectors: Tensor) -> Tensor:
-    return (vectors * of_values.to(vectors.dtype)) @ vectors.T
 
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Read a study by name or file into a checked `Study`; whatever is wrong with it is told in one line."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tngd_bench.studies.file.validation_errors import first_error
 __all__ = ["SHIPPED", "LoadedStudy", "load_devices", "load_study", "make_study", "shipped_studies"]
 
 _LARGEST = 2**63
+_STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ def load_devices(reference: str) -> dict[str, Device]:
 
 
 def _make(read: StudyTable, *, idle: bool = False) -> Study:
-    _refuse_large_integers(read, read.table, ())
+    _refuse_odd_values(read, read.table, ())
     expand_training(read.table, read.origins)
     _fill_outputs(read.table)
     try:
@@ -107,11 +109,16 @@ def _fill_outputs(table: dict[str, Any]) -> None:
             section["outputs"] = [outputs] if kind == "cost" else outputs
 
 
-def _refuse_large_integers(read: StudyTable, value: object, path: KeyPath) -> None:
-    """Refuse what TOML does not promise to carry: integers beyond 64 bits."""
+def _refuse_odd_values(read: StudyTable, value: object, path: KeyPath) -> None:
+    """Refuse integers beyond 64 bits, which TOML does not promise to carry, and characters that steer a terminal."""
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
         what = f"{shown_path(path, read.table)}: an integer of {value.bit_length()} bits"
         raise read.error(path, f"{what}; accepted: up to 64 bits")
+    steering = _STEERING.search(value) if isinstance(value, str) else None
+    if steering is not None:
+        what = f"{shown_path(path, read.table)}: the control character U+{ord(steering.group()):04X}"
+        raise read.error(path, f"{what}; accepted: letters, signs, blanks and line ends")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in items:
-        _refuse_large_integers(read, part, (*path, key))
+        _refuse_odd_values(read, key, path)
+        _refuse_odd_values(read, part, (*path, key))

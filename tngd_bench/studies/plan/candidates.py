@@ -137,9 +137,11 @@ def predicted(config: OptimizerConfig, problem: SizedProblem, steps: int = 0) ->
     settings, device = config.settings, _device(config)
     iteration, simulates = problem.iteration(settings, steps), ""
     if device is not None and not steps:
-        if optimizers.get(config.method).device_billed_alone(settings) is not None:
+        entry = optimizers.get(config.method)
+        if entry.device_billed_alone(settings) is not None:
             return host_cost_of(config.method, iteration, device.upload, problem.itemsize, settings), ""
-        simulates = " (its bill depends on the scale of its arrays, so it is simulated)"
+        needs = "on how often the device is used" if entry.bill_needs_step else "on the scale of its arrays"
+        simulates = f" (its bill depends {needs}, so it is simulated)"
     return cost_of(config.method, iteration, problem.itemsize, settings, device), simulates
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from tngd_bench.studies.plan.make_plan import Plan
+from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import Extent, Trial
 
 
@@ -17,12 +17,16 @@ def say_at_once(text: str) -> None:
 
 
 class PlainAudience:
-    """One line for each trial that ended, given to `say`, without times: two runs say the same."""
+    """One line for each trial that ended, given to `say`, without times: two runs say the same.
+
+    `predicted_s`: what the plan says that the trials still to run take.
+    """
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self.say = say
         self.done = 0
         self.total = 0
+        self.predicted_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +44,9 @@ class PlainAudience:
         """Say how much there is to do."""
         extent = plan.extent
         self.total = extent.trials
+        self.predicted_s = predicted_seconds(
+            (plan.trials[key] for key in pending), plan.study.execution.workers
+        )
         self.done = self.total - Extent.of(plan.trials[key] for key in pending).trials
         kept = f"; {self.done} trials finished earlier" if self.done else ""
         self.say(f"study {plan.study.name}: {extent.describe()}{kept}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tngd_bench import __version__, plugin_files
-from tngd_bench.spu.description import sourced_parameters
+from tngd_bench.spu.sources import sourced_parameters
 from tngd_bench.studies import engines
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.devices import known_devices

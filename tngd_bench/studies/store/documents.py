@@ -5,7 +5,6 @@
 Documents whose names end in .gz, as earlier versions wrote them on request, are read too.
 """
 
-import gzip
 import hashlib
 import json
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tngd_bench.atomic_write import replacing
+from tngd_bench.datasets.archives import gunzip
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.unwritable import cannot_be_written
 
@@ -70,7 +70,7 @@ def read_document(path: Path) -> Document:
     """Return the document in a file."""
     try:
         raw = path.read_bytes()
-        return parse_document(gzip.decompress(raw) if path.suffix == COMPRESSED else raw)
+        return parse_document(gunzip(raw) if path.suffix == COMPRESSED else raw)
     except (OSError, EOFError, zlib.error):
         return Document(None, 0, "is torn or not JSON")
 

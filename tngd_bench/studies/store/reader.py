@@ -1,5 +1,6 @@
 """Read the results of a study from a folder (`store`) or from one file (`packed`)."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,8 @@ from tngd_bench.studies.store.columnar import by_column
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
 
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
+_KEY = re.compile(r"[\w-]+", re.ASCII)
+"""What a key looks like: a file's name, never a path."""
 ARTEFACTS = "artefacts"
 """The folder of files kept of runs, and the key of an entry that names those of its run."""
 
@@ -63,6 +66,8 @@ class StoreReader(ABC):
         content, schema, _ = document
         if content is None:
             return document
+        if _KEY.fullmatch(key_of(name)) is None:
+            return Document(None, schema, "was not written by tngd-bench")
         if content.get("key") != key_of(name):
             return Document(None, schema, f"holds the trial {content.get('key')!r}")
         if not isinstance(content.get("entries"), list):

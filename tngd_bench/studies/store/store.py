@@ -178,10 +178,22 @@ class Store(StoreReader):
         return written
 
     def take_artefacts(self, key: str, other: StoreReader) -> None:
-        """Copy the files kept of a trial from another store, which has some where it is a folder."""
-        source = other.path / ARTEFACTS / key
-        if source.is_dir():
-            shutil.copytree(source, self.path / ARTEFACTS / key, dirs_exist_ok=True)
+        """Copy the files kept of a trial from another store, which has some where it is a folder.
+
+        A link that leads out of that store is not followed: it is named in the other's `ignored`.
+        """
+        root = other.path.resolve()
+
+        def led_out(folder: str, names: Iterable[str]) -> set[str]:
+            out = {name for name in names if not (Path(folder) / name).resolve().is_relative_to(root)}
+            place = Path(folder).relative_to(root)
+            other.ignored |= {str(place / name): "is a link out of the store" for name in out}
+            return out
+
+        if (root / ARTEFACTS / key).is_dir() and not led_out(str(root / ARTEFACTS), [key]):
+            shutil.copytree(
+                root / ARTEFACTS / key, self.path / ARTEFACTS / key, ignore=led_out, dirs_exist_ok=True
+            )
 
     def trials_beside(
         self, keys: Collection[str], environment: Mapping[str, Any]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.atomic_write import write
+from tngd_bench.csv_text import csv_bytes
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
@@ -32,7 +33,7 @@ def write_files(
     table = tries.assign(
         **{name: [" ".join(keys) for keys in tries[name]] for name in ("keys", "final_keys")}
     )
-    _write(place / f"{TRIES}.csv", table.to_csv(index=False).encode())
+    _write(place / f"{TRIES}.csv", csv_bytes(table))
     _write(place / f"{TRIES}.parquet", table.to_parquet(index=False))
     _write(place / RECORD_FILE, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     _write(place / TUNED_FILE, tuned_toml(record).encode())

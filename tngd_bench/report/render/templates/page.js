@@ -72,6 +72,32 @@
     });
   }
 
+  // Appendix: of several figures the reader chooses one; a link into what is folded or hidden shows it.
+  for (const charts of document.querySelectorAll("#appendix > details > .charts")) {
+    const figures = [...charts.children].filter((child) => child.matches("figure"));
+    if (figures.length < 3) continue;
+    const label = document.createElement("label");
+    label.className = "chooser";
+    const select = document.createElement("select");
+    const all = new Option(`All ${figures.length} figures`, "");
+    select.append(...figures.map((figure) => new Option(figure.firstElementChild.textContent, figure.id)), all);
+    label.append("Figure ", select);
+    charts.before(label);
+    const choose = () => { for (const figure of figures) figure.hidden = select.value !== "" && figure.id !== select.value; };
+    select.addEventListener("change", choose);
+    charts.addEventListener("reveal", (event) => { select.value = event.target.id; choose(); });
+    choose();
+  }
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    target.dispatchEvent(new Event("reveal", { bubbles: true }));
+    for (let place = target.closest("details"); place; place = place.parentElement.closest("details")) place.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  if (location.hash) reveal();
+
   // What-if: the map again, with another link, time constant, word length, analog time or upload.
   const data = document.getElementById("explorer-data");
   const panel = document.getElementById("explorer");
@@ -123,6 +149,34 @@
     const at = Number(field(name).value), study = known.start[name];
     return Math.abs(at - study) <= Number(field(name).step) / 2 ? study : at;
   };
+  // What the device takes at one size, and what would make it so many times faster than the best digital optimizer.
+  const required = ({ rivals, digital, hosts, rated, rate, tau, bits, time, upload }) => {
+    const column = Number(field("size").value), row = Number(field("batch").value), place = row * columns + column;
+    const where = `At N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row].toLocaleString("en")}`;
+    const timed = rivals.filter((label) => digital[label][place] !== null);
+    if (timed.length === 0 || hosts[upload][place] === null) return `${where} there is no model, or no memory for it.`;
+    const best = timed.reduce((one, other) => digital[other][place] < digital[one][place] ? other : one);
+    const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.ensemble * time * tau;
+    const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
+    const allowed = digital[best][place] / Number(field("target").value);
+    const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
+    const times = taken > fastest ? `${(taken / fastest).toPrecision(3)} times slower than` : `${(fastest / taken).toPrecision(3)} times faster than`;
+    const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${(1e3 * value).toPrecision(3)} mJ` : `${value.toPrecision(3)} J`; };
+    const needed = ["full", "factored"].filter((way) => hosts[way][place] !== null).map((way) => {
+      const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
+      if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
+      const most = Math.min(64, Math.floor(left * rate / words));
+      return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bits` : ""}.`;
+    });
+    return [
+      `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
+      `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
+      `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells on ${Math.round(known.tiles[place]).toLocaleString("en")} tiles.`,
+      ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
+      `Target: ${seconds(allowed)}.`,
+      ...needed,
+    ].join(" ");
+  };
   const draw = () => {
     const endless = Number(field("rate").value) >= Number(field("rate").max);
     const rate = endless ? Infinity : 10 ** chosen("rate");
@@ -130,7 +184,11 @@
     const bits = Number(field("bits").value);
     const time = Number(field("time").value);
     const upload = field("upload").value;
-    const rivals = Object.keys(known.digital).filter((label) => field("kfac").checked || known.exact.includes(label));
+    // a processor's seconds are lower bounds at its rated speed, not fitted to anything measured here
+    const rated = known.rated[field("processor").value];
+    const { digital, host: hosts } = rated ?? known;
+    const factorOf = (label, place) => rated ? 1 : known.factors[label][place];
+    const rivals = Object.keys(digital).filter((label) => field("kfac").checked || known.exact.includes(label));
     shown("rate").textContent = endless ? "unlimited" : rateText(rate);
     shown("tau").textContent = seconds(tau);
     shown("bits").textContent = `${bits} bits`;
@@ -140,27 +198,29 @@
     for (const { place, row, column, box, title } of cells) {
       // seconds of each with the factor that they are vouched for within; the device's own part is modelled exactly
       const found = rivals
-        .filter((label) => known.digital[label][place] !== null)
-        .map((label) => ({ label, value: known.digital[label][place], factor: known.factors[label][place] }));
-      const host = known.host[upload][place];
+        .filter((label) => digital[label][place] !== null)
+        .map((label) => ({ label, value: digital[label][place], factor: factorOf(label, place) }));
+      const host = hosts[upload][place];
       if (host !== null) {
         const value = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
-        found.push({ label: known.device, value, factor: 1 + host * (known.factors[known.device][place] - 1) / value });
+        found.push({ label: known.device, value, factor: 1 + host * (factorOf(known.device, place) - 1) / value });
       }
       found.sort((a, b) => a.value - b.value);
       const vouched = found.slice(0, 2).every(({ factor }) => factor <= known.vouched_factor);
       const best = found.length > 0 && vouched ? found[0].label : null;
       const least = found.length > 0 ? found[0].value : Infinity;
       box.style.fill = best === null ? "none" : colour(best);
-      box.classList.toggle("far", !known.near[place]);
+      box.classList.toggle("far", !rated && !known.near[place]);
       const bound = best === known.device && known.not_stated.length > 0;
       box.classList.toggle("bound", bound);
       if (best === null) { title.textContent = found.length > 0 ? "not vouched for" : "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
-      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${rated || known.near[place] ? "" : ", digital part extrapolated"}`;
     }
+    panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
+    svg.style.display = parts.length > 0 ? "" : "none";
     panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the sizes won, of those vouched for: ${parts.join(", ")}.` : "No size is vouched for.";
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
@@ -174,8 +234,11 @@
   };
   const reset = () => {
     for (const [name, value] of Object.entries(known.start)) field(name).value = String(value);
-    field("kfac").checked = false;
-    draw();
+    for (const takesPart of [false, true]) {  // with K-FAC where no exact solver has a map
+      field("kfac").checked = takesPart;
+      draw();
+      if (svg.style.display === "") break;
+    }
   };
   panel.addEventListener("input", draw);
   panel.querySelector("button").addEventListener("click", reset);

@@ -1,0 +1,121 @@
+"""`tngd-bench require`: thin over `analysis.design`, its text says what its JSON says, its errors are one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.problems.outside import published_modules
+from tngd_bench.cli import main as command_line
+
+SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]
+
+
+def required(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert command_line.run(["require", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_rate_that_it_asks_for_reaches_the_target(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SIZES, "--beat", "ngd", "--factor", "20", "--processor", "epyc-7763", "--set", "link_rate=1e8"]
+    found = json.loads(required(capsys, *words, "--json"))
+    assert (found["modelled"], found["reached"], found["rival"]) == (True, False, "ngd")
+    assert found["target_seconds"] == pytest.approx(found["rival_seconds"] / 20)
+    for name in ("rival", "host"):
+        assert found[f"{name}_joules"] == pytest.approx(280.0 * found[f"{name}_seconds"])
+    assert "at 55 W" in required(capsys, *words, "--host-watts", "55")
+    needed = {each["name"]: each["needed"] for each in found["alone"]}["link_rate_bits_per_s"]
+    words[-1] = f"link_rate={needed!r}"
+    again = json.loads(required(capsys, *words, "--json"))
+    assert again["reached"] is True
+    assert again["now_seconds"] == pytest.approx(found["target_seconds"])
+
+
+def test_the_arrays_are_sent_in_factors_unless_whole_ones_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    factors, whole = (
+        json.loads(required(capsys, *SIZES, *words, "--json")) for words in ([], ["--set", "upload=full"])
+    )
+    assert factors["now_seconds"] < whole["now_seconds"] / 2
+    assert not any(each["name"] == "upload" for each in factors["alone"])
+    (upload,) = [each for each in whole["alone"] if each["name"] == "upload"]
+    assert upload["now"] == "full"
+
+
+@pytest.mark.parametrize("optimizer", ["tngd", "tkfac"])
+def test_its_text_says_what_its_json_says(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--parameters", "1e6", "--batch", "4096", "--outputs", "10", "--optimizer", optimizer]
+    found = json.loads(required(capsys, *words, "--json"))
+    text = required(capsys, *words)
+    assert text.splitlines()[-1] == f"verdict: {found['verdict']}"
+    for each in found["alone"]:
+        assert each["title"] in text
+    assert "target: as fast as K-FAC at FP32" in text
+    assert text.startswith("modelled, nothing was run: N = 1,000,000, b = 4,096, d_z = 10, m = 40,960")
+    assert "inf" not in text
+    assert "nan" not in text
+
+
+def test_what_has_no_stated_time_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    text = required(capsys, *SIZES, "--device", "board", "--beat", "ngd")
+    assert text.splitlines()[-1].endswith(
+        "; counted as no time, none being stated: writing the cells, slower relaxation"
+    )
+
+
+def test_a_user_s_module_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(published_modules.__file__)
+    words = ["--batch", "8", "--optimizer", "tkfac", "--json"]
+    own, named = (
+        json.loads(required(capsys, "--model", name, *words)) for name in (f"{path}:resnet50", "resnet50")
+    )
+    assert own["parameters"] == named["parameters"] == 25_557_032
+    for name in ("target_seconds", "now_seconds", "host_seconds"):
+        assert own[name] == pytest.approx(named[name], rel=1e-3)
+
+
+def test_a_network_without_a_matrix_has_no_factors(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", f"{published_modules.__file__}:norms", "--batch", "8"]
+    assert "verdict: " in required(capsys, *words, "--host-precision", "TF32")
+    assert command_line.run(["require", *words, "--optimizer", "tkfac"]) == 3
+    assert "a model without linear maps has nothing on the device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--beat", "kfca"], "beat must be one of: best"),
+        (["--factor", "0"], "factor must be a finite number > 0"),
+        (["--optimizer", "adam"], "optimizer must be one of: tngd, tkfac"),
+        (["--copies", "4"], "--copies are of the arrays of Kronecker factors; add --optimizer tkfac"),
+        (["--model", "resnet-50"], "did you mean 'resnet50'"),
+        (["--model", "gpt2"], "gpt2 has 124,439,808 parameters"),
+        (["--model", "gpt2", "--problem", "mnist-cnn"], "--model and --problem each say how often"),
+        (["--model", "none.py:build"], "'none.py' cannot be read"),
+        (["--processor", "epyc-7763", "--host-precision", "tf32"], "no tf32 rate of AMD EPYC 7763"),
+        (["--overlap", "--delay", "5"], "overlap needs delay = 0"),
+        (["--host-watts", "-1"], "host_watts must be a finite number > 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_3(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert command_line.run(["require", *SIZES, *words]) == 3
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("tngd-bench: error: ")
+    assert error.count("\n") == 1
+
+
+def test_it_needs_no_torch_and_no_matplotlib() -> None:
+    code = (
+        "import sys; from tngd_bench.cli.main import run; "
+        f"run(['require', *{SIZES!r}]); print({{'torch', 'matplotlib'}} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("set()")

@@ -1,0 +1,66 @@
+"""Published networks: their layer tables against known numbers of parameters, torch's modules and torch's counter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.problems.outside import published_modules
+from tngd_bench.curvature.flop_counter import flop_counter
+from tngd_bench.layers import Layer
+from tngd_bench.problems.outside.from_file import model_in_file
+from tngd_bench.problems.outside.published import MODELS, published
+
+FILE = Path(published_modules.__file__)
+PARAMETERS = {"resnet50": 25_557_032, "gpt2": 124_439_808}
+"""As torchvision and Hugging Face's configuration of GPT-2 small count them."""
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_table_has_the_parameters_and_the_operations_of_the_module(name: str) -> None:
+    table = published(name)
+    with torch.device("meta"):
+        module, inputs = getattr(published_modules, name)()
+        with flop_counter() as counter:
+            outputs = module(inputs)
+    assert table.parameters == PARAMETERS[name] == sum(p.numel() for p in module.parameters())
+    flops = sum(layer.forward(1) for layer in table.layers)
+    assert flops == counter.get_total_flops() / len(outputs)
+    assert table.outputs == outputs[0].numel()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_user_s_module_is_counted_to_the_same_sizes(name: str) -> None:
+    table, counted = published(name), model_in_file(str(FILE), name)
+    assert (counted.parameters, counted.outputs) == (table.parameters, table.outputs)
+
+    def matrices(layers: tuple[Layer, ...]) -> list[Layer]:
+        return sorted(layer for layer in layers if layer.factored)
+
+    assert matrices(counted.layers) == matrices(table.layers)  # the tied head once, as a layer
+    own, theirs = (sum(layer.forward(1) for layer in each.layers) for each in (counted, table))
+    assert own == pytest.approx(theirs, rel=1e-3)
+    beside = [sum(layer.parameters for layer in each.layers if not layer.d_in) for each in (counted, table)]
+    assert beside[0] == beside[1] > 0  # normalisation
+
+
+@pytest.mark.parametrize(
+    ("path", "function", "message"),
+    [
+        ("missing.py", "build", "cannot be read"),
+        (str(FILE), "nothing", "published_modules.py:nothing is no function of that file"),
+        (str(FILE), "NUMBER", "NUMBER is no function"),
+        (str(FILE), "without_inputs", r"must return a torch.nn.Module and a batch of its inputs"),
+        (str(FILE), "fails", "cannot be counted: RuntimeError"),
+    ],
+)
+def test_what_cannot_be_counted_says_why(path: str, function: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model_in_file(path, function)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'resnet50'"):
+        published("resnet-50")

@@ -1,0 +1,36 @@
+"""The strip shows the verdicts of the analysis, level by level, each beside what the ideal device reached."""
+
+from matplotlib.patches import Rectangle
+
+from tngd_bench.analysis.findings.noise import scored_tolerances
+from tngd_bench.analysis.results import Results
+from tngd_bench.report.document import charting
+from tngd_bench.report.training.tolerance_strip import tolerance_chart
+
+
+def test_every_level_of_every_imperfection_has_its_cell(make):
+    results = Results(make(optimizers=("tngd",), sizes=()))
+    with charting.style():
+        chart = tolerance_chart(results)
+    found = scored_tolerances(results.final)
+    assert len(found) == 2
+    expected = [(each.both.parameter, verdict) for each in found for verdict in each.both.levels["verdict"]]
+    assert list(zip(chart.data["imperfection"], chart.data["verdict"], strict=True)) == expected
+    axes = chart.figure.axes[0]
+    assert sum(isinstance(patch, Rectangle) for patch in axes.patches) == len(expected)
+    texts = [text.get_text() for text in axes.texts]
+    assert "✓ 12 bits" in texts
+    assert any(", 5 seeds, ideal " in text for text in texts)
+    assert "ADC resolution, TNGD (digits-mlp, N = 10,000, 5 seeds, ideal " in chart.alt
+    assert ": 12 bits no worse than ideal" in chart.alt
+
+
+def test_too_few_seeds_say_so_and_nothing_swept_gives_no_strip(make):
+    records = make(optimizers=("tngd",), sizes=())
+    few = records.trials[records.trials["seed"] < 3]
+    results = Results.of(few, records.costs, records.curves)
+    with charting.style():
+        chart = tolerance_chart(results)
+        assert tolerance_chart(Results(make(optimizers=("tngd",), sizes=(), sweeps=False))) is None
+    assert chart.data.empty
+    assert "too few to tell, 3 seeds of the ideal device, 5 needed" in chart.alt

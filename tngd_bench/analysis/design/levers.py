@@ -1,0 +1,133 @@
+"""The levers of a design: figures made k times better, and words exchanged for others.
+
+Those of the device are its fields that change the time of an iteration, found by their descriptions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from tngd_bench.analysis.design.machine import Design, Machine
+from tngd_bench.optimizers.factor_roofline import ON_DEVICE
+from tngd_bench.spu.description import DEVICE_FIELDS
+
+LIMIT = 1e12
+"""The factor that stands for "as good as can be"."""
+_TAU = "resistance_ohm"
+"""The field by which τ = RC is changed; its capacitance stays."""
+Value = float | str | bool
+
+
+@dataclass(frozen=True)
+class Lever:
+    """A number of the machine that can be made k times better."""
+
+    name: str
+    title: str
+    unit: str
+    value: Callable[[Machine], float]
+    better: Callable[[Machine, float], Machine]
+    changes_values: bool = False
+    """Whether it makes a worse device, as shorter words do, so that it is asked for alone only."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word of the machine, and the others that it can be."""
+
+    name: str
+    title: str
+    value: Callable[[Machine], Value]
+    ways: tuple[Callable[[Machine], Machine], ...]
+    changes_values: bool = False
+    """Whether it changes what is computed, as the host's precision does, which its rival could change as well."""
+
+
+def figures(design: Design) -> Iterator[Lever]:
+    """Yield the numbers of the machine that change the time of an iteration."""
+    if design.optimizer == ON_DEVICE:
+        yield Lever("copies", "copies of the arrays", "", lambda m: m.copies, partial(_copied, design=design))
+    for name, info in DEVICE_FIELDS.items():
+        value = getattr(design.now.device, name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        stated = number and not info.imperfection and 0 < value < math.inf
+        if not stated or not (info.milder or name == _TAU):
+            continue
+        for sign in (1, -1):
+            better = partial(_scaled, name=name, sign=sign, whole=info.accepted.whole)
+            if _helps(design, design.now, partial(better, times=LIMIT)):
+                title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
+                milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
+                yield Lever(name, title, unit, partial(_field, name=name), better, not milder)
+
+
+def _copied(machine: Machine, times: float, *, design: Design) -> Machine:
+    """Return the machine with so many times the copies, as many as there are right-hand sides at most."""
+    most = max(max(layer[0] + 1, layer[1]) for layer in design.prediction.model.layers)
+    return replace(machine, copies=max(machine.copies, min(math.floor(machine.copies * times + 1e-9), most)))
+
+
+def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool) -> Machine:
+    """Return the machine with a field that many times larger, or smaller."""
+    value = getattr(machine.device, name) * times**sign
+    if whole:
+        value = math.floor(value + 1e-9) if sign > 0 else max(1, math.ceil(value - 1e-9))
+    return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _field(machine: Machine, *, name: str) -> float:
+    found: float = machine.device.time_constant_s if name == _TAU else getattr(machine.device, name)
+    return found
+
+
+def choices(design: Design) -> Iterator[Choice]:
+    """Yield the words of the machine, with the other values that make an iteration quicker, now or at its best."""
+    p, found = design.prediction, []
+    free = replace(design.now, device=design.now.device.override(link_rate_bits_per_s=None))
+    for name, info in DEVICE_FIELDS.items():
+        value = getattr(p.device, name)
+        if info.accepted.words and not info.imperfection:
+            others: Sequence[Value] = [not value] if isinstance(value, bool) else info.accepted.words
+            changes = [partial(_other, name=name, value=other) for other in others if other != value]
+            found.append(Choice(name, info.title, partial(_word, name=name), tuple(changes)))
+    if not p.work.analog.delay:
+        found.append(Choice("overlap", "rows sent as they are made", lambda m: m.overlap, (_flipped,)))
+    assert p.processor is not None
+    rates = [partial(_at, precision=name) for name in p.processor.rates if name != design.now.precision]
+    of_host = "precision of the host's passes"
+    found.append(Choice("host_precision", of_host, lambda m: m.precision, tuple(rates), True))
+    for choice in found:
+        ways = tuple(
+            way for way in choice.ways if any(_helps(design, each, way) for each in (design.now, free))
+        )
+        if ways:
+            yield replace(choice, ways=ways)
+
+
+def _word(machine: Machine, *, name: str) -> Value:
+    found: Value = getattr(machine.device, name)
+    return found
+
+
+def _flipped(machine: Machine) -> Machine:
+    return replace(machine, overlap=not machine.overlap)
+
+
+def _at(machine: Machine, *, precision: str) -> Machine:
+    return replace(machine, precision=precision)
+
+
+def _other(machine: Machine, *, name: str, value: Value) -> Machine:
+    return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _helps(design: Design, machine: Machine, change: Callable[[Machine], Machine]) -> bool:
+    """Whether a change of `machine` makes an iteration quicker; a device that is refused does not."""
+    try:
+        changed = change(machine)
+    except ValueError:
+        return False
+    return design.seconds(changed) < design.seconds(machine) * (1 - 1e-12)

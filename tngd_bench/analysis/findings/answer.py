@@ -1,0 +1,133 @@
+"""The answer of a study in sixty seconds: a bottom line, what it rests on, short paragraphs, and what was not asked.
+
+Every number comes from the views of `Results`, and every rule for a difference from the analysis behind it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.claims.types import Verdict
+from tngd_bench.analysis.cost import leads
+from tngd_bench.analysis.cost.recorded_devices import trial_device
+from tngd_bench.analysis.findings import paragraphs
+from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.training.device_pairs import device_pairs
+from tngd_bench.studies.store import columns as c
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A study's answer: `facts` are what the bottom line rests on, `not_asked` names what the study did not measure.
+
+    `failed` has the term and the error of each paragraph that could not be made, and says so in its place.
+    """
+
+    bottom_line: str
+    facts: tuple[str, ...] = ()
+    paragraphs: tuple[Paragraph, ...] = ()
+    not_asked: str = ""
+    failed: tuple[tuple[str, Exception], ...] = ()
+
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Return the whole answer as terms with their text, for a document without a layout of its own."""
+        told = [("Bottom line", " ".join((self.bottom_line, *self.facts)))]
+        told += [(each.term, each.text) for each in self.paragraphs]
+        return (*told, *([("Not asked", self.not_asked)] if self.not_asked else []))
+
+
+def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
+    """Return the answer of a study; `judged` are the verdicts on claims that its page shows."""
+    made: list[Paragraph] = []
+    failed: list[tuple[str, Exception]] = []
+    makers: dict[str, Callable[[Results], Text | None]] = {
+        "Bottom line": _bottom_line,
+        "Cost": paragraphs.cost,
+        "What holds it back": paragraphs.bottleneck,
+        "Learning": paragraphs.learning,
+        "Imperfections": paragraphs.tolerance,
+        "Claims": partial(paragraphs.claims, judged),
+        "Measure next": paragraphs.measure_next,
+    }
+    for term, make in makers.items():
+        try:
+            found = make(results)
+        except Exception as error:
+            failed.append((term, error))
+            found = f"This sentence could not be made ({type(error).__name__}: {error}).", "", ""
+        if found is not None:
+            made.append(Paragraph(term, *found))
+    first, *rest = made
+    return Answer(first.text, _facts(results), tuple(rest), _not_asked(results, judged), tuple(failed))
+
+
+def _bottom_line(results: Results) -> Text:
+    duels = paragraphs.duels(results)
+    if not duels:
+        return _ranking(results), "", ""
+    ahead = sum(lead.optimizer == device for device, lead in duels)
+    confirmed, sizes = sum(not lead.doubt for _, lead in duels), len(duels)
+    at_all = "At the one size timed" if sizes == 1 else f"At all {sizes} sizes timed"
+    if 0 < ahead < sizes:
+        text = f"The device had the shortest second-order step at {ahead} of {sizes} sizes timed"
+    elif ahead:
+        text = f"{at_all}, the device had the shortest second-order step"
+    else:
+        text = f"{at_all}, a digital second-order optimizer had a shorter step than the device"
+    sure = "all of them" if confirmed == sizes else confirmed or "none of them"
+    doubt = f"differences confirmed at {sure}" if sizes > 1 else duels[0][1].doubt or "confirmed"
+    return f"{text} ({doubt}).", "", ""
+
+
+def _ranking(results: Results) -> str:
+    """Return who was quickest where no device meets a digital rival; who ended best where nothing was timed."""
+    here = leads.main_size(results.cost_summary, results.infos)
+    if here.empty:
+        ended = paragraphs.learning(results)
+        return ended[0] if ended else "Nothing was measured in this study."
+    names = [
+        f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(here.head(3))
+    ]
+    if len(names) == 1:
+        return f"One optimizer was timed {paragraphs.where(here.iloc[0])}: {names[0]}."
+    return (
+        f"Quickest step {paragraphs.where(here.iloc[0])}, of {len(here)} optimizers: {', then '.join(names)}."
+    )
+
+
+def _facts(results: Results) -> tuple[str, ...]:
+    environment = results.environment
+    processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
+    threads = None if environment.get("gpu") else environment.get("threads_cost")
+    on = "" if threads is None else f"{'one thread' if threads == 1 else f'{threads} threads'} of "
+    facts = [f"Digital: {on}{processor}, measured."] if len(results.cost_summary) else []
+    if not facts:
+        facts = [f"Run on {processor}."]
+    used = c.outside_sweeps(results.trials).sort_values(c.KIND, kind="stable").dropna(subset=c.DEVICE)
+    used = used[used[c.DEVICE] != ""].drop_duplicates(c.DEVICE)
+    named = ", ".join(sorted(used[c.DEVICE]))
+    device = trial_device(*used.iloc[0][[c.DEVICE, c.SETTINGS]]) if len(used) == 1 else None
+    if device is not None:
+        rate = device.link_rate_bits_per_s
+        link = "unlimited link" if rate is None else quantities.bit_rate(rate)
+        tau = quantities.seconds(device.time_constant_s).replace(".00 ", " ")
+        named = f"{device.name} ({link}, τ = {tau}, {device.word_bits} bits)"
+    if named:
+        facts.append(f"Device: {named}, modelled, not built.")
+    return tuple(facts)
+
+
+def _not_asked(results: Results, judged: Sequence[Verdict]) -> str:
+    training = results.of_kind("training")
+    asked = {
+        "the cost of a step": len(results.cost_summary) > 0,
+        "a device": any(info.modelled for info in results.infos.values()),
+        "training": len(c.outside_sweeps(training)) > 0,
+        "an imperfect device": len(training) > len(c.outside_sweeps(training))
+        or bool(device_pairs(results.trials, results.final)),
+        "a claim of the paper": any(each.name != "not tested" for each in judged),
+    }
+    missing = [topic for topic, found in asked.items() if not found]
+    return f"Not measured here: {', '.join(missing)}." if missing else ""

@@ -1,0 +1,218 @@
+"""The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.claims.types import Verdict
+from tngd_bench.analysis.cost import iteration_cost, leads
+from tngd_bench.analysis.cost.leads import Lead
+from tngd_bench.analysis.findings import convergence, noise
+from tngd_bench.analysis.optimizer_names import without_tuned
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.setting_names import parameter_name, value_text
+from tngd_bench.analysis.statistics.paired import seeds_needed
+from tngd_bench.analysis.training.device_pairs import device_pairs
+from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.tolerance import is_imperfection, larger_is_milder
+from tngd_bench.optimizers.registry import exact_natural
+from tngd_bench.problems.metrics import TRAINING_LOSS
+from tngd_bench.studies.store import columns as c
+
+MOST_IMPERFECTIONS = 3
+"""Imperfections with a level of their own in the answer; the chart has all of them."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A short text under its `term`; `bold` is the number in it that counts, `about` the anchor of what shows it."""
+
+    term: str
+    text: str
+    bold: str = ""
+    about: str = ""
+
+    def pieces(self) -> tuple[str, str, str]:
+        """Return the text before the bold number, that number, and the text after it."""
+        before, bold, after = self.text.partition(self.bold) if self.bold else (self.text, "", "")
+        return before, bold, after
+
+
+Text = tuple[str, str, str]
+"""A text, the number in it that counts, and the anchor of what shows it."""
+
+
+def duels(results: Results) -> list[tuple[str, Lead]]:
+    """Return at each size the quickest device and the lead of it or of its quickest digital second-order rival.
+
+    A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead.
+    """
+    infos, found = results.infos, []
+    costs = results.timed_costs.assign(total_s=lambda frame: frame["at_least_s"])
+    bounded = set(results.unstated("cost"))
+    for setting, part in c.groups(costs, iteration_cost.SETTING):
+        ranked = leads.by_median(part)
+        device = next((label for label in ranked if infos[label].modelled), None)
+        rival = leads.strongest_digital(part, infos)
+        if device is None or rival is None:
+            continue
+        first, second = (device, rival) if ranked.index(device) < ranked.index(rival) else (rival, device)
+        if first == device and device in bounded:
+            continue
+        ratio = iteration_cost.paired_ratio(part, second, first)
+        found.append((device, Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)))
+    return found
+
+
+def name(results: Results, label: str) -> str:
+    """Return the title of an optimizer; whether it was tuned matters where losses are compared, not times."""
+    return without_tuned(results.infos[label].title)
+
+
+def time(row: Any) -> str:
+    """Return the median time of a row of `cost_summary`, or its lower bound."""
+    return quantities.at_least(row.total_median_s, row.at_least_s)
+
+
+def where(row: Any) -> str:
+    """Return the size of a row of `cost_summary` in words."""
+    size = quantities.count(row[c.PARAMETERS])
+    return f"at N = {size}, batch {row[c.BATCH_SIZE]}, {row[c.OUTPUTS]} outputs"
+
+
+def contestants(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the rows at the size shown of devices, of digital second-order and of exact optimizers, quickest first."""
+    here = leads.main_size(results.cost_summary, results.infos)
+    infos = here[c.OPTIMIZER].map(results.infos)
+    modelled = infos.map(lambda info: info.modelled).astype(bool)
+    second = infos.map(lambda info: info.second_order).astype(bool) & ~modelled
+    return here[modelled], here[second], here[second & here[c.METHOD].isin(exact_natural())]
+
+
+def cost(results: Results) -> Text | None:
+    """Return the time of a step of the device and of its quickest rivals at the size shown; None without a device."""
+    devices, digital, exact = contestants(results)
+    if devices.empty:
+        return None
+    own = devices.iloc[0]
+    rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
+    others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
+    bold = time(own)
+    return f"A step {where(own)}: device {bold}{others}.", bold, "step"
+
+
+def bottleneck(results: Results) -> Text | None:
+    """Return the longest part of the device's step, and whether a rival is quicker than all the rest of it."""
+    devices, digital, exact = contestants(results)
+    if devices.empty or pd.isna(devices.iloc[0]["total_median_s"]):
+        return None
+    own = devices.iloc[0]
+    total = float(own["total_median_s"])
+    parts = {
+        "Host (measured)": float(own["digital_median_s"]),
+        "Sending data (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
+        "Relaxation (modelled)": float(own[c.RELAX_S]),
+    }
+    longest = max(parts, key=lambda part: parts[part])
+    bold = f"{quantities.seconds(parts[longest])} of {quantities.seconds(total)}"
+    text = f"{longest}: {bold}."
+    rivals = exact if len(exact) else digital
+    if len(rivals):
+        rest, rival = total - parts[longest], rivals.iloc[0]
+        beside = "exceeds" if rest > rival["total_median_s"] else "is below"
+        text += (
+            f" The rest, {quantities.seconds(rest)}, {beside} {name(results, rival[c.OPTIMIZER])}'s "
+            f"{quantities.seconds(rival['total_median_s'])}."
+        )
+    return text, bold, "step"
+
+
+def learning(results: Results) -> Text | None:
+    """Return how the device's training ended beside the best other optimizer; the best two without a device."""
+    section = convergence.main_training(results)
+    if section is None:
+        return None
+    infos, tuned = results.infos, section.labels(tuned=True)
+    devices = [label for label in section.labels() if infos[label].modelled]
+    labels = tuned if tuned and (not devices or set(devices) & set(tuned)) else section.labels()
+    score = leading(section.part)
+    score = score if section.part[score.final].notna().any() else TRAINING_LOSS
+    ran = section.part[section.part[c.OPTIMIZER].isin(labels)]
+    ends = c.only(ran, status="ok").groupby(c.OPTIMIZER)[score.final].median().dropna()
+    if ends.empty:
+        return None
+    ranked = ends.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
+    first = next((str(label) for label in ranked.index if infos[label].modelled), str(ranked.index[0]))
+    all_tuned, seeds = set(labels) <= set(tuned), ran[c.SEED].nunique()
+    names = section.without_tuned().infos if all_tuned else infos
+    bold = quantities.metric(ranked[first], score.metric)
+    where = f"{ran[c.PROBLEM].iloc[0]}{', all tuned,' if all_tuned else ''}"
+    text = f"On {where} {names[first].title} ends at {bold} {score.title}"
+    said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
+    for best in list(ranked.drop(first).index)[:1]:
+        said.append(section.undecided(first, [label for label in labels if label != first], score, best))
+        text += f", {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
+    return f"{text} ({', '.join(filter(None, said))}).", bold, "learning"
+
+
+def tolerance(results: Results) -> Text | None:
+    """Return the harshest level of each imperfection that every setting tried stands, or what devices were judged."""
+    final = results.final[~without_scale(results.final)]
+    swept = [each.both for each in noise.scored_tolerances(final) if is_imperfection(each.both.parameter)]
+    by_name: dict[str, list[float]] = {}
+    for each in swept:
+        if not each.note:
+            by_name.setdefault(each.parameter, []).append(each.worst_inside)
+    strictest = {
+        name: max(levels) if larger_is_milder(name) else min(levels)
+        for name, levels in by_name.items()
+        if not np.isnan(levels).any()
+    }
+    if strictest:
+        levels = {name: value_text(name, level) for name, level in strictest.items()}
+        shown = [f"{parameter_name(name)} {level}" for name, level in levels.items()][:MOST_IMPERFECTIONS]
+        more = len(levels) - len(shown)
+        text = f"No worse than ideal with {', '.join(shown)}"
+        return f"{text}{f', and {more} more' if more else ''}.", next(iter(levels.values())), "tolerance"
+    pairs = device_pairs(results.trials, final)
+    if pairs:
+        named = ", ".join(f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs[:2])
+        others = f", and {len(pairs) - 2} more" if len(pairs) > 2 else ""
+        return f"Beside the ideal device, training ends: {named}{others}.", pairs[0].verdict, "tolerance"
+    if not swept:
+        return None
+    note = next((each.note for each in swept if each.note), "at no level tried for certain")
+    return f"{note[0].upper()}{note[1:]}.", "", "tolerance"
+
+
+def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
+    """Return how many verdicts there are of each kind, on cost and on training; None where nothing was tested."""
+    said = []
+    for term, of_cost in (("Cost", True), ("Training", False)):
+        names = [each.name for each in judged if (not each.problem) is of_cost and each.name != "not tested"]
+        if names:
+            hold, partly, fail = (names.count(name) for name in ("confirmed", "conditional", "not confirmed"))
+            said.append(f"{term}: {hold} hold, {partly} in part, {fail} not.")
+    return (" ".join(said), said[0].split(": ")[1].split(",")[0], "claims") if said else None
+
+
+def measure_next(results: Results) -> Text | None:
+    """Return what would decide the first question that this study leaves open."""
+    found = duels(results)
+    few = sum(lead.ratio is None or not lead.ratio.tested for _, lead in found)
+    if few:
+        needed = f"{iteration_cost.MINIMUM_PROCESSES} processes"
+        return f"{needed} a size: {few} of {len(found)} sizes had too few for a test.", needed, "cost"
+    section = convergence.main_training(results)
+    if section is None:
+        return None
+    rivals, seeds = len(set(section.part[c.METHOD])) - 1, section.part[c.SEED].nunique()
+    if rivals < 1 or seeds >= seeds_needed(rivals):
+        return None
+    bold = f"{seeds_needed(rivals)} seeds"
+    return f"{bold} in place of {seeds}: fewer cannot rank {rivals + 1} optimizers.", bold, "learning"

@@ -1,0 +1,1 @@
+"""Natural gradient by conjugate gradients with a device as preconditioner."""

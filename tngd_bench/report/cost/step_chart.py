@@ -1,0 +1,75 @@
+"""The picture of one step at one size: the device beside its rivals, split into host, link and relaxation."""
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.leads import main_size
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.optimizer_names import without_tuned
+from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers.registry import exact_natural
+from tngd_bench.report.document import charting, scales
+from tngd_bench.report.document.charting import Chart, Look
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import DIGITAL, PAPER, RELAX, WRITE
+from tngd_bench.studies.store import columns as c
+
+_PARTS = {
+    "host_s": ("host (measured)", DIGITAL, ""),
+    "link_s": ("link and writing (modelled)", WRITE, "////"),
+    c.RELAX_S: ("relaxation (modelled)", RELAX, "xxxx"),
+}
+_FURTHER = ("kfac", "spring", "adam")
+
+
+def shown_rows(summary: pd.DataFrame, infos: Infos) -> pd.DataFrame:
+    """Return the rows of `summary` at the one size shown, the quickest setting of each method shown, quickest first.
+
+    Shown are all devices, K-FAC, the natural gradient with a memory, the quickest exact one, and Adam; of a study
+    without these methods all that were timed there.
+    """
+    here = main_size(summary, infos).drop_duplicates(c.METHOD)
+    exact = here[here[c.METHOD].isin(exact_natural())][c.METHOD].head(1)
+    modelled = here[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
+    shown = here[modelled | here[c.METHOD].isin([*_FURTHER, *exact])]
+    shown = here if len(shown) < 2 else shown
+    return shown.assign(host_s=shown["digital_median_s"], link_s=shown[c.WRITE_S] + shown[c.READ_S])
+
+
+@figure_of("pictures", "a step at one size")
+def step_chart(results: Results) -> Chart | None:
+    """Draw the parts of a step of every optimizer shown at one size."""
+    infos, rows = results.infos, shown_rows(results.cost_summary, results.infos)
+    if rows.empty:
+        return None
+    figure, axes = charting.panel(3.3)
+    left = pd.Series(0.0, rows.index)
+    places = range(len(rows))
+    for part, (label, colour, hatch) in _PARTS.items():
+        if part == "host_s" or (rows[part] > 0).any():
+            look: Look = {"color": colour.light, "hatch": hatch, "edgecolor": PAPER.light, "linewidth": 0.0}
+            axes.barh(places, rows[part].fillna(0.0), 0.6, left, **look, label=label)
+            left = left + rows[part].fillna(0.0)
+    times = [quantities.at_least(row.total_median_s, row.at_least_s) for row in c.each(rows)]
+    for place, (end, text) in enumerate(zip(left, times, strict=True)):
+        axes.text(end + 0.015 * left.max(), place, text, va="center", fontsize=8.5)
+    titles = [without_tuned(infos[label].title) for label in rows[c.OPTIMIZER]]
+    axes.set_yticks(places, titles)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.22 * left.max())
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_formatter(lambda value, _: scales.round_seconds(value))
+    axes.set_xlabel("time of one step")
+    charting.legend_below(figure, axes, columns=2)
+    first = rows.iloc[0]
+    size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
+    told = ", ".join(f"{title} {time}" for title, time in zip(titles, times, strict=True))
+    return Chart(
+        "step",
+        f"One step at {size}",
+        f"Time of one step on {first[c.PROBLEM]} at {size}, the quickest first: {told}.",
+        "Medians, the quickest setting of each. Plain: measured on this machine. Hatched: the modelled device. Of the "
+        "sizes with the most families of optimizers and processes enough for a test this is the largest.",
+        figure,
+        rows.reset_index(drop=True),
+    )

@@ -1,0 +1,122 @@
+"""The strip of tolerances: every imperfection on one axis from mild to harsh, and devices of the study's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.patches import Patch, Rectangle
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.findings.noise import scored_tolerances
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.setting_names import parameter_name, value_text
+from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE, device_pairs
+from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.tolerance import is_imperfection
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.charting import Chart, Look
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import DIGITAL, MUTED, WRITE
+from tngd_bench.studies.store import columns as c
+
+_FEWEST_CELLS = 5
+"""Cells that fit side by side at least; the longest sweep makes them narrower."""
+_ROW_INCHES, _NOTE_INCHES = 0.58, 0.38
+_LOOKS: dict[str, tuple[str, Look]] = {
+    "inside": ("✓ no worse than ideal", {"facecolor": DIGITAL.light, "alpha": 0.35}),
+    "undecided": ("? not decided", {"facecolor": "none"}),
+    "outside": ("✗ worse", {"facecolor": WRITE.light, "alpha": 0.45}),
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the strip: heading, where it was measured, and cells of text and verdict from mild to harsh.
+
+    `about` are its columns in the data.
+    """
+
+    heading: str
+    where: str
+    cells: tuple[tuple[str, str], ...]
+    about: dict[str, str]
+
+
+def _rows(results: Results) -> Iterator[_Row]:
+    final, infos = results.final[~without_scale(results.final)], results.infos
+    undecided: dict[tuple[str, str], int] = {}
+    for each in scored_tolerances(final):
+        both, judged = each.both, each.score or each.both
+        name = parameter_name(both.parameter)
+        if is_imperfection(both.parameter) and both.note:
+            undecided[name, both.note] = undecided.get((name, both.note), 0) + 1
+        elif is_imperfection(both.parameter):
+            cells = tuple(
+                (f"{value_text(both.parameter, row.level)}{'*' if row.diverged else ''}", str(row.verdict))
+                for row in c.each(both.levels)
+            )
+            ideal = quantities.metric(judged.ideal, judged.score.metric)
+            where = f"{both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds, ideal {ideal}"
+            about = {
+                "imperfection": both.parameter,
+                c.OPTIMIZER: both.optimizer,
+                c.GROUP: both.group,
+                "ideal": ideal,
+            }
+            yield _Row(f"{name}, {infos[both.optimizer].title}", where, cells, about)
+    verdicts = {INSIDE: "inside", OUTSIDE: "outside"}
+    for pair in device_pairs(results.trials, final):
+        where = f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"
+        for score in pair.scores[-1:]:
+            own, ideal = (quantities.metric(value, score.score.metric) for value in (score.own, score.ideal))
+            about = {
+                "imperfection": c.DEVICE,
+                c.OPTIMIZER: pair.optimizer,
+                c.GROUP: pair.group,
+                "ideal": ideal,
+            }
+            cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
+            yield _Row(infos[pair.optimizer].title, f"{where}, ideal {ideal}", (cell,), about)
+    for (name, note), number in undecided.items():
+        several = f" ({number} settings)" if number > 1 else ""
+        yield _Row(f"{name}{several}", note, (), {})
+
+
+@figure_of("tolerance", "how good the chip must be")
+def tolerance_chart(results: Results) -> Chart | None:
+    """Draw all imperfections that were swept, and imperfect devices beside the ideal one, on one axis."""
+    rows = list(_rows(results))
+    if not rows:
+        return None
+    heights = [_ROW_INCHES if row.cells else _NOTE_INCHES for row in rows]
+    figure, axes = charting.panel(sum(heights) + 0.6)
+    top, width = 0.0, 1.0 / max(_FEWEST_CELLS, *(len(row.cells) for row in rows))
+    for row, height in zip(rows, heights, strict=True):
+        axes.text(0.0, top, row.heading, fontsize=8, va="top")
+        axes.text(0.0, top + 0.15, row.where, fontsize=7, va="top", color=MUTED.light)
+        for number, (text, verdict) in enumerate(row.cells):
+            label, look = _LOOKS[verdict]
+            frame: Look = {"edgecolor": MUTED.light, "linewidth": 0.8, **look}
+            axes.add_patch(Rectangle((number * width, top + 0.29), width, 0.2, **frame))
+            middle = (number + 0.5) * width, top + 0.39
+            axes.text(*middle, f"{label[0]} {text}", fontsize=7, ha="center", va="center")
+        top += height
+    axes.set(xlim=(0.0, 1.0), ylim=(top, -0.05))
+    axes.set_axis_off()
+    handles = [Patch(edgecolor=MUTED.light, **look, label=label) for label, look in _LOOKS.values()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    told = "; ".join(
+        f"{row.heading} ({row.where}): {', '.join(f'{text} {_LOOKS[verdict][0][2:]}' for text, verdict in row.cells)}"
+        for row in rows
+    )
+    data = [row.about | {"level": text, "verdict": verdict} for row in rows for text, verdict in row.cells]
+    return Chart(
+        "tolerance-strip",
+        "Imperfections, each from mild to harsh",
+        f"Training on an imperfect device beside the ideal one, same seeds. {told}.",
+        "A level is no worse if it and every milder one lose less than a margin fixed beforehand, against the ideal "
+        "device on the same seed. Judged are the loss and the test score (exact signed-rank test, p ≤ 5 %). *: some "
+        "seeds diverged. One cell alone is a device of the study, with what it reached.",
+        figure,
+        pd.DataFrame(data, columns=["imperfection", c.OPTIMIZER, c.GROUP, "level", "verdict", "ideal"]),
+    )

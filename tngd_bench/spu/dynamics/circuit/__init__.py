@@ -1,0 +1,1 @@
+"""Parts of the circuit beyond its values: amplifiers, wires, and the law of all its states."""
