@@ -16,9 +16,9 @@ LONGEST = 30
 EASIEST_ALLOWED = 45.0
 _PROSE = {"p", "li", "dd", "dt", "figcaption", "summary", "h1", "h2", "h3", "h4"}
 _NO_PROSE = {"script", "style", "svg", "table", "pre", "code", "nav", "template", "button", "select"}
-_NO_PROSE_CLASSES = {"files", "records", "parts", "statement", "rule", "lede"}
-"""Links, numbers of claims, and words fixed elsewhere: a claim, its test, a study's own description."""
-_SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“(0-9])|;\s+")  # and the items of a list
+_NO_PROSE_CLASSES = {"files", "records", "parts", "statement", "rule", "judgement"}
+"""Links, the numbers behind a verdict, and words that were fixed before the run: a claim and its test."""
+_SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“`(0-9])|;\s+")  # and the items of a list
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*[A-Za-z]|[A-Za-z]")
 _TOKEN = re.compile(r"\S*\w\S*")
 _NAMES = r"d_z|t_d|pytorch_optimizer"

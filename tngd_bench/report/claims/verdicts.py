@@ -122,7 +122,7 @@ def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -
         named = "; ".join(study_with_profile(study, results_by_study) for study in studies)
         place = f" ({named})" if named and len(results_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
-        said.append(f"{problem or 'Cost'}{place}: {counts}")
+        said.append(f"{f'On {problem}' if problem else 'Cost'}{place}: {counts}")
     return f"{'. '.join(said) or 'None tested'}. {untested} not tested here.{_false_discoveries(tested)}"
 
 
