@@ -17,7 +17,8 @@ from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
-from tngd_bench.optimizers.roofline import Model, predict
+from tngd_bench.optimizers.network_size import Model
+from tngd_bench.optimizers.roofline import predict
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map import (
