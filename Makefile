@@ -26,7 +26,7 @@ VERSION := $(call version_of,$(PYTHON))
 LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: setup python report sample test test-all lint bench-core asv dist lock clean
+.PHONY: setup python report sample test test-all lint docs docs-links bench-core asv dist lock clean
 
 setup: $(if $(VERSION),$(STAMP),python)
 
@@ -58,6 +58,8 @@ sample: setup
 	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
+# Byte code is kept, whatever the environment says: the tests start hundreds of processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -68,6 +70,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site in build/docs, its examples run and its warnings errors; `docs-links` asks every address outside it.
+docs docs-links: setup
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto \
+	  $(if $(filter docs,$@),--builder html,--builder linkcheck --define plot_gallery=0) docs build/$@
 
 # The lower floors against their bars; `--large` and `--training` have more. PEERS=1: other optimizers' steps against SGD.
 bench-core: setup
@@ -89,7 +96,7 @@ define PINS
 import json, re, sys
 names = [package["metadata"] for package in json.load(open(sys.argv[1]))["install"]]
 pins = [f'{name["name"]}=={name["version"].partition("+")[0]}' for name in names if name["name"] != "tngd-bench"]
-print("# Made by `make lock`: every package of the product and its extras (kubernetes apart), for Python $(VERSION).")
+print("# Made by `make lock`: every package of the product and its extras (kubernetes and peers apart), for Python $(VERSION).")
 print(*sorted((pin for pin in pins if not re.match("nvidia-|cuda-|triton==", pin)), key=str.lower), sep="\n")
 endef
 export PINS
@@ -101,7 +108,7 @@ lock: $(if $(VERSION),,python)
 	'$(PYTHON)' -m venv build/lock
 	build/lock/bin/python $(PIP) install --quiet --upgrade pip
 	build/lock/bin/python $(PIP) install --quiet --dry-run --ignore-installed --report build/lock/report.json \
-	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,tex,dev]'
+	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,tex,docs,dev]'
 	build/lock/bin/python -c "$$PINS" build/lock/report.json >build/lock/pins
 	mv build/lock/pins $(LOCK)
 	rm -rf build/lock

@@ -36,7 +36,7 @@ ASKED = [
         line
         for name, extra in PROJECT["project"]["optional-dependencies"].items()
         for line in extra
-        if name != "kubernetes"  # for clusters only, and not in the lock
+        if name not in ("kubernetes", "peers")  # for clusters and for one script, and not in the lock
     ),
     *PROJECT["build-system"]["requires"],
 ]

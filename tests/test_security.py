@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -60,7 +61,7 @@ def test_a_class_that_a_record_names_is_described_and_not_imported(tmp_path, mon
     (tmp_path / "hostile_module.py").write_text(MARK.format(str(tmp_path / "ran")))
     monkeypatch.syspath_prepend(str(tmp_path))
     info = optimizer_info("hostile_module:Evil[lr=1]", "hostile_module:Evil")
-    assert (info.family, info.title) == ("torch", "Evil (hostile_module) (lr = 1)")
+    assert (info.family, info.title) == ("torch", "Evil (hostile_module, lr = 1)")
     assert registry.recorded("hostile_module:Evil").defaults.keys() == set()
     assert not (tmp_path / "ran").exists()
     # where a study names it, it is imported: the hostile module was one
@@ -72,10 +73,9 @@ def test_a_class_that_a_record_names_is_described_and_not_imported(tmp_path, mon
 def test_no_report_looks_an_optimizer_up_by_the_function_that_imports():
     """`registry.get` and `is_known` import what a name says; floors that read records ask `recorded`."""
     asked = {
-        path.relative_to(PACKAGE).as_posix()
-        for room in ("analysis", "report")
-        for path in (PACKAGE / room).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        place
+        for place, node in nodes()
+        if place.startswith(("analysis/", "report/"))
         if isinstance(node, ast.Attribute) and node.attr == "is_known"
     }
     assert asked == set()
@@ -113,13 +113,25 @@ def test_data_of_a_trial_that_are_a_pickle_are_refused_unread(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@cache
+def nodes():
+    """Return the nodes of the package's syntax trees, each with its file."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    return [
+        (path.relative_to(PACKAGE).as_posix(), node)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+    ]
+
+
+@cache
 def calls():
-    """Yield module, dotted name and keywords of every call in the package."""
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call):
-                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                yield path.relative_to(PACKAGE).as_posix(), ast.unparse(node.func), given
+    """Return module, dotted name and keywords of every call in the package."""
+    return [
+        (place, ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords})
+        for place, node in nodes()
+        if isinstance(node, ast.Call)
+    ]
 
 
 def test_nothing_in_the_package_reads_pickles_or_runs_text():
@@ -134,8 +146,7 @@ def test_nothing_in_the_package_reads_pickles_or_runs_text():
     assert unsafe == [(Path(conformance.__file__).relative_to(PACKAGE).as_posix(), "torch.load")]
     imported = {
         alias.name.partition(".")[0]
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for _, node in nodes()
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in ([ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names)
     }
@@ -258,8 +269,9 @@ FORMULAS = [
 def test_no_text_of_a_csv_is_a_formula_and_parquet_has_it_as_it_is(tmp_path, text):
     frame = pd.DataFrame({text: [text, "plain"], "value": [-1.5, 2.0]})
     table, parquet = write_data("t", frame, tmp_path)
-    rows = list(csv.reader(io.StringIO(table.read_text("utf-8"), newline="")))
-    assert rows == [[f"'{text}", "value"], [f"'{text}", "-1.5"], ["plain", "2.0"]]
+    rows = list(csv.reader(io.StringIO(table.read_bytes().decode(), newline="")))
+    shown = "'" + text.replace("\r", "\n")
+    assert rows == [[shown, "value"], [shown, "-1.5"], ["plain", "2.0"]]
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), frame)
 
 
@@ -267,6 +279,22 @@ def test_no_text_of_a_csv_is_a_formula_and_parquet_has_it_as_it_is(tmp_path, tex
 def test_numbers_stay_numbers(value):
     assert harmless(value) is value
     assert harmless(str(value)) == str(value)
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=4))
+def test_any_text_is_one_cell_that_begins_no_formula(texts):
+    rows = list(
+        csv.reader(
+            io.StringIO(csv_bytes(pd.DataFrame({"t": texts})).decode("utf-8", "surrogatepass"), newline="")
+        )
+    )
+    assert len(rows) == len(texts) + 1
+    for text, row in zip(texts, rows[1:], strict=True):
+        (cell,) = row or [""]
+        assert cell.removeprefix("'").removeprefix("'") == text.replace("\r\n", "\n").replace(
+            "\r", "\n"
+        ).removeprefix("'")
+        assert not cell.startswith(("=", "@", "\t", "\r", "\n"))
 
 
 def test_intervals_stay_and_other_bytes_of_a_csv_are_those_of_pandas():
@@ -325,13 +353,10 @@ def test_the_command_line_gives_no_text_to_a_shell():
 
 
 def test_the_library_floor_imports_torch_and_nothing_else_of_the_dependencies():
-    code = "import sys, tngd_bench.curvature; print(*{name.partition('.')[0] for name in sys.modules})"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    alone = subprocess.run(
-        [sys.executable, "-c", code.replace("tngd_bench.curvature", "torch")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    more = set(found.stdout.split()) - set(alone.stdout.split())
-    assert {name for name in more if name not in sys.stdlib_module_names} == {"tngd_bench"}
+    for more, wanted in (("", {"tngd_bench"}), ("; tngd_bench.curvature.GGN", {"tngd_bench", "psutil"})):
+        code = (
+            f"import sys, torch; before = set(sys.modules); import tngd_bench.curvature{more};"
+            "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+        )
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert {name for name in found.stdout.split() if name not in sys.stdlib_module_names} == wanted

@@ -9,16 +9,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-_NUMBERS = re.compile(r"[+-][-+\d.,\s%eE×–()\[\]]*")
+_FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
+_NUMBERS = re.compile(r"[+-](inf|[-+\d.,\s%eE×–()\[\]]*)")
 """A text such as "-0.3 [-0.5, -0.1]" can call nothing and stays as it is."""
 
 
 def harmless(value: T) -> T | str:
-    """Return a cell; text that a spreadsheet would take for a formula has an apostrophe in front, as OWASP advises."""
-    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBERS.fullmatch(value):
-        return f"'{value}"
-    return value
+    """Return a cell; text that a spreadsheet would take for a formula has an apostrophe in front, as OWASP advises.
+
+    A lone carriage return, which ends a row for some readers and is not quoted, becomes a line end.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:

@@ -87,6 +87,6 @@ def test_one_parser_reads_the_labels_of_all_shipped_studies_whatever_their_blank
 def test_labels_in_a_sentence_are_replaced_whole():
     titles = {"tngd": "TNGD", "tngd[analog_time=5]": "TNGD (t = 5 τ)", "ngd-gram": "NGD (Gram)", "ngd": "NGD"}
     text = worded(
-        "tngd[analog_time=5] against tngd and ngd-gram; tngd-adam, tngd[delay=3] as they are", titles
+        "tngd[analog_time=5] against tngd and ngd-gram; tngd-adam, spring[delay=3] not run, x-sgd", titles
     )
-    assert text == "TNGD (t = 5 τ) against TNGD and NGD (Gram); tngd-adam, tngd[delay=3] as they are"
+    assert text == "TNGD (t = 5 τ) against TNGD and NGD (Gram); TNGD-Adam, SPRING (t_d = 3 τ) not run, x-sgd"

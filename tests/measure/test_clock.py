@@ -1,9 +1,12 @@
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 
-from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.clock import Clock, multiplication_rate
 
 
 def test_clock_measures_the_call_and_returns_its_result():
@@ -23,3 +26,24 @@ def test_clock_drains_the_queue_of_a_cuda_device(monkeypatch):
 def test_cpu_needs_no_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: pytest.fail("no CUDA here"))
     assert Clock(torch.device("cpu")).now() > 0
+
+
+def test_the_speed_of_a_machine_is_that_of_its_undisturbed_moments(monkeypatch):
+    readings = iter(
+        value for number in range(1, 1000) for value in (number, number + (1e-3 if number % 9 == 0 else 0.5))
+    )
+    monkeypatch.setattr(Clock, "now", lambda clock: next(readings))
+    assert multiplication_rate() == pytest.approx(2 * 1024**2 * 256 / 1e-3, rel=1e-6)
+
+
+def test_other_programs_at_work_hardly_change_the_speed_found():
+    """One per core beside this process, whose share of the time is then a half."""
+    alone = multiplication_rate()
+    code = "while True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(os.cpu_count() or 1)]
+    try:
+        assert multiplication_rate() > 0.6 * alone
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()

@@ -16,7 +16,9 @@ LONGEST = 30
 EASIEST_ALLOWED = 45.0
 _PROSE = {"p", "li", "dd", "dt", "figcaption", "summary", "h1", "h2", "h3", "h4"}
 _NO_PROSE = {"script", "style", "svg", "table", "pre", "code", "nav", "template", "button", "select"}
-_SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“(0-9])")
+_NO_PROSE_CLASSES = {"files", "records", "parts", "statement", "rule", "lede"}
+"""Links, numbers of claims, and words fixed elsewhere: a claim, its test, a study's own description."""
+_SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“(0-9])|;\s+")  # and the items of a list
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*[A-Za-z]|[A-Za-z]")
 _TOKEN = re.compile(r"\S*\w\S*")
 _SYMBOLS = r"d_z|t_d|κ_0"
@@ -86,17 +88,14 @@ class _Reader(HTMLParser):
         self._end()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if (
-            tag in _NO_PROSE
-            or (tag == "span" and ("class", "files") in attrs)
-            or (self._hidden and tag == self._hidden[-1])
-        ):
+        classes = set((dict(attrs).get("class") or "").split())
+        if tag in _NO_PROSE or classes & _NO_PROSE_CLASSES or tag in self._hidden[-1:]:
             self._hidden.append(tag)
         elif tag in _PROSE:
             self._end()
 
     def handle_endtag(self, tag: str) -> None:
-        if self._hidden and tag == self._hidden[-1]:
+        if tag in self._hidden[-1:]:
             self._hidden.pop()
         elif tag in _PROSE:
             self._end()

@@ -234,7 +234,7 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
         assert row.seconds == there["modelled_median"].min()
         assert there.set_index("optimizer").loc[row.optimizer, "modelled_median"] == row.seconds
     known = optimizer_infos(records.trials)
-    (said,) = [point for point in results.map.points if point.startswith("Fastest optimizer")]
+    (said,) = [point for point in results.map.points if point.startswith("The fastest optimizer")]
     assert said == break_even_charts.place_words(lowest, known)
     assert f"{known[lowest['optimizer'][0]].title} in " in said
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
@@ -270,9 +270,9 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
         lowest, {label: optimizer_info(label, label) for label in ("adam", "sgd")}
     )
     untold = "these seeds do not distinguish it from SGD, 3.00 s"
-    assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it, at a cost not known).")
+    assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it at an unknown cost).")
     told = break_even_charts.place_words(lowest.assign(told=True), {"adam": optimizer_info("adam", "adam")})
-    assert told.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
+    assert told.endswith("80 %: Adam in 2.00 s (1 more reached it at an unknown cost).")
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):

@@ -1,13 +1,10 @@
 """Every page reads easily: short sentences, plain words, no names from inside the program."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.report import reading
 from tests.report.reading import Prose, prose, syllables
 
-SAMPLE = Path(__file__).parents[2] / "reports" / "paper" / "index.html"
 COUNTED = {
     1: "time times one link seeds step steps reads curve rules bound changed",
     2: "device measured table sizes needed rated modelled batch-size largest",
@@ -53,14 +50,6 @@ def test_the_reader_finds_what_is_wrong_and_nothing_else():
 def test_reading_ease_is_fleschs():
     # "The cat sat on the mat": six words of one syllable in one sentence.
     assert Prose(("The cat sat on the mat.",)).ease() == pytest.approx(206.835 - 1.015 * 6 - 84.6)
-
-
-def test_the_sample_page_reads_easily():
-    assert stumbles(SAMPLE.read_text(encoding="utf-8")) == []
-
-
-def test_the_page_of_a_small_study_reads_easily(built):
-    assert stumbles(built.html.read_text(encoding="utf-8")) == []
 
 
 def _with_smoke() -> list[str]:

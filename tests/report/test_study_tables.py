@@ -98,6 +98,6 @@ def test_each_problem_trained_on_is_named_with_its_settings_and_seeds():
     trials = pd.DataFrame(rows).reindex(columns=NOTHING.columns)
     known = {label: optimizer_info(label, "adam") for label in ("adam", "adam[tuned]")}
     assert compared(trials, known) == (
-        "1 optimizer in 2 settings; training on digits-mlp (N = 100, 1 of 2 settings tuned, 3 to 8 seeds) and "
+        "1 optimizer in 2 settings. Training on digits-mlp (N = 100, 1 of 2 settings tuned, 3 to 8 seeds) and "
         "mnist-cnn (N = 100, all tuned, 1 seed)."
     )

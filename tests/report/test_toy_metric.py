@@ -32,7 +32,9 @@ def _score(loss, outputs, part):
 @pytest.fixture
 def problem(monkeypatch):
     toy = dataclasses.replace(digits_mlp.ENTRY, name="toy", metrics=(LEFT_OUT,), make_score=lambda: _score)
-    monkeypatch.setattr(registry, "_OWN", (*registry._OWN, toy))
+    found = registry._found()
+    with_toy = dataclasses.replace(found, entries={**found.entries, toy.name: toy})
+    monkeypatch.setattr(registry, "_found", lambda: with_toy)
     return toy
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tngd_bench.curvature import GGN
+from tngd_bench.optimizers import NGD
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG
 from tngd_bench.solvers.cg_iterations import SPREAD, CGIterations
@@ -68,3 +69,33 @@ def test_counted_solves_replace_the_fit_where_they_are_and_move_it_between():
 def test_settings_of_a_study_are_taken():
     cg = CGIterations.of({"damping": 0.1, "cg_rtol": 0, "cg_iterations": 7})
     assert (cg.damping, cg.rtol, cg.limit, cg.at(1e5, 32, 10)) == (0.1, 0.0, 7, 7.0)
+
+
+def trained(parameters, damping, steps):
+    """Mean iterations over the steps of a training, at settings that the stated rise is not of."""
+    entry = problems.get("digits-mlp")
+    data = entry.load(1_000, 100)
+    optimizer = NGD(
+        entry.model(entry.widths(parameters, 10), 1), entry.loss(), lr=0.05, damping=damping, solver="cg"
+    )
+    order, counts = torch.randperm(1_000, generator=torch.Generator().manual_seed(1)), []
+    for number in range(steps):
+        chosen = order[16 * number : 16 * number + 16]
+        optimizer.step(data.train_inputs[chosen], data.train_targets[chosen])
+        counts.append(optimizer.iterations)
+    return sum(counts) / steps
+
+
+@pytest.mark.parametrize(("parameters", "damping"), [(2_000, 0.03), (4_000, 0.3)])
+def test_a_training_takes_more_iterations_than_its_start(parameters, damping):
+    steps = 50
+    expected = CGIterations(damping, steps=steps, lr=0.05).at(parameters, 16, 10)
+    assert abs(math.log(trained(parameters, damping, steps) / expected)) < math.log(1.4)
+
+
+def test_the_rise_ends_and_the_limit_holds():
+    mean = [CGIterations(0.1, steps=steps).at(5_000, 32, 10) for steps in (0, 1, 10, 100, 10_000)]
+    assert mean == sorted(mean)
+    assert mean[-1] == pytest.approx(3 * mean[0], rel=0.01)
+    assert CGIterations(1e-3, steps=100).at(5_000, 32, 10) <= 200
+    assert CGIterations(rtol=0.0, limit=20, steps=100).at(5_000, 32, 10) == 20

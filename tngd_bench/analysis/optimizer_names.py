@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import parameter_name
-from tngd_bench.studies.file.optimizer_label import read_value
+from tngd_bench.optimizers import registry
+from tngd_bench.studies.file.optimizer_label import label_texts, read_value
 
 SIGNS = {
     "analog_time": ("t", " τ"),
@@ -46,8 +47,15 @@ def _words(key: str, value: object) -> str:
 
 
 def worded(text: str, titles: Mapping[str, str]) -> str:
-    """Return `text` with every label that stands in it replaced by its title."""
-    if not titles:
-        return text
-    labels = "|".join(re.escape(label) for label in sorted(titles, key=len, reverse=True))
-    return re.sub(rf"(?<![\w-])(?:{labels})(?![\w\[-])", lambda found: titles[found.group()], text)
+    """Return `text` with every label in it replaced by its title: those of `titles`, else what is registered."""
+
+    def title(found: re.Match[str]) -> str:
+        label = found.group()
+        method = label.partition("[")[0]
+        return titles[label] if label in titles else name(registry.get(method).title, label_texts(label))
+
+    registered = (
+        rf"{re.escape(method)}(?:\[[^\[\]]*\])?" for method in sorted(registry.names(), key=len, reverse=True)
+    )
+    labels = [*map(re.escape, sorted(titles, key=len, reverse=True)), *registered]
+    return re.sub(rf"(?<![\w-])(?:{'|'.join(labels)})(?![\w\[-])", title, text)

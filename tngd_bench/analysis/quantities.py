@@ -122,6 +122,11 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names of a list in a sentence, and how many more there are: "a, b and 3 more"."""
+    return listed(names if len(names) <= most else [*names[:most], f"{len(names) - most} more"])
+
+
 def items(names: Iterable[str]) -> str:
     """Return the items of a bill (keys of a `Ledger`) in words, each once: "writing the cells, D/A conversion"."""
     return ", ".join(dict.fromkeys(ITEM_NAMES.get(name, name.replace("_", " ")) for name in names))

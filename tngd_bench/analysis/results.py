@@ -23,14 +23,22 @@ _SEPARATOR = "\n"  # in no file name and no study's name
 
 
 class Results:
-    """The records of a study, read from the store `source` where that is a path, and what follows from them.
+    """The records of a study, and what follows from them.
 
+    Parameters
+    ----------
+    source : Records, Path or str
+        Records, or the folder that has a store or is one.
+    clocked : bool
+        Whether the seconds of the curves are those of cost sections already.
+
+    Notes
+    -----
     `study`, `environment`, `trials` and `costs` are those of `Records`; `curves` too, with `modelled_s` on the clock of
-    the cost sections (`one_clock`). The frames are shared: change none of them.
+    the cost sections. The frames are shared: change none of them.
     """
 
     def __init__(self, source: Records | Path | str, *, clocked: bool = False) -> None:
-        """Take the records; `clocked` says that the seconds of their curves are those of cost sections already."""
         records = source if isinstance(source, Records) else read_records(Path(source))
         if not clocked:
             curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)

@@ -37,24 +37,37 @@ class GGN:
 
     Parameters
     ----------
-    model : module whose output is one tensor (b, …), or an object whose `logits` is one.
-    loss : mean-reduced `CrossEntropyLoss`, `MSELoss`, `BCEWithLogitsLoss` (closed forms), `PerSampleLoss`, or any
+    model : Module
+        Its output is one tensor (b, …), or an object whose `logits` is one.
+    loss : Module or callable
+        Mean-reduced `CrossEntropyLoss`, `MSELoss`, `BCEWithLogitsLoss` (closed forms), `PerSampleLoss`, or any
         callable `loss(outputs, targets)` that is a sum or mean of per-sample terms, each convex in the outputs.
-    inputs : tensor (b, …), a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`.
-    targets : what `loss` takes; for a cross-entropy, outputs may be (b, C), (b, C, T) or (b, T, C).
-    empirical : rows are per-sample gradients over √b (empirical Fisher) instead of those of the loss Hessian.
-    verify : compare the factor with one reverse pass of autograd when it is made (`verification.py`). Parameters that
-        fail take their rows from a slower source, with one `FallbackWarning`, and are listed in `fallbacks`. A
-        `Verification` shares schedule and findings between batches; False skips the comparison.
-    memory_budget_bytes : most memory of one piece of work, beyond what is kept. Default: half of what is free now.
+    inputs : Tensor, mapping, tuple or list
+        A tensor (b, …), a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`.
+    targets : Tensor
+        What `loss` takes; for a cross-entropy, outputs may be (b, C), (b, C, T) or (b, T, C).
+    empirical : bool
+        Rows are per-sample gradients over √b (empirical Fisher) instead of those of the loss Hessian.
+    verify : bool or Verification
+        Compare the factor with one reverse pass of autograd when it is made. Parameters that fail take their rows
+        from a slower source, with one `FallbackWarning`, and are listed in `fallbacks`. A `Verification` shares
+        schedule and findings between batches; False skips the comparison.
+    memory_budget_bytes : int, optional
+        Most memory of one piece of work, beyond what is kept. Default: half of what is free now.
 
+    Raises
+    ------
+    ValueError
+        The batch has no per-sample rows (BatchNorm in training mode), or shapes disagree.
+    MemoryError
+        What must be kept exceeds the free memory.
+
+    Notes
+    -----
     Vectors are flat, (N,), over the trainable parameters in `model.parameters()` order, in the model's dtype (float32
     for half-precision models). With r rows per sample the factor B has m = b·r rows, sample first: row n·r + i is
     column i of sample n. Model randomness (dropout) is drawn once, in the forward pass of the constructor, and shared
-    by all that follows.
-
-    Raises ValueError where the batch has no per-sample rows (BatchNorm in training mode) or shapes disagree, and
-    MemoryError where what must be kept exceeds the free memory.
+    by all that follows. The factor and its use: arXiv 2405.13817 §3.
     """
 
     def __init__(

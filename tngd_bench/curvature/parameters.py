@@ -11,8 +11,17 @@ from tngd_bench.curvature.rows.blocks import Slot
 class TrainableParameters:
     """The trainable parameters of a model as one flat vector, in `model.parameters()` order.
 
-    Raises TypeError when `model` is no module, ValueError when no parameter is trainable, or when they differ in dtype
-    or device, or are complex.
+    Parameters
+    ----------
+    model : Module
+        At least one of its parameters is trainable.
+
+    Raises
+    ------
+    TypeError
+        `model` is no module.
+    ValueError
+        No parameter is trainable, they differ in dtype or device, or are complex.
     """
 
     def __init__(self, model: nn.Module) -> None:

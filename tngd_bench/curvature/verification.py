@@ -39,7 +39,7 @@ class FallbackWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Fallback:
-    """A module whose rule failed verification: its `parameters` (names in the model), and why."""
+    """A module whose rule failed verification: its `parameters` (names in the model), and the reason."""
 
     module: str
     parameters: tuple[str, ...]
@@ -49,10 +49,16 @@ class Fallback:
 class Verification:
     """When blocks are checked against autograd, and what has failed so far; an optimizer keeps one for all its steps.
 
-    `interval` is the number of factors made between two checks as long as nothing changes; None checks only when
-    something does: shapes, hooks, training mode, the set of layers, the operations. A batch that was indexed or
-    sorted inside the model is checked each time. What failed once is not tried again. Nothing is checked while
-    `paused`, for timings.
+    Parameters
+    ----------
+    interval : int or None
+        Factors made between two checks as long as nothing changes; None checks only when something does: shapes,
+        hooks, training mode, the set of layers, the operations.
+
+    Notes
+    -----
+    A batch that was indexed or sorted inside the model is checked each time. What failed once is not tried again.
+    Nothing is checked while `paused`, for timings.
     """
 
     def __init__(self, interval: int | None = 1) -> None:

@@ -115,7 +115,10 @@ def download(
         try:
             with urllib.request.build_opener().open(address, timeout=answer_seconds) as response:
                 answered.set()
-                content.append(response.read(MOST_BYTES))
+                read_part = response.read(MOST_BYTES)
+                if response.length:  # of a read with a bound, no error says that bytes are missing
+                    raise http.client.IncompleteRead(read_part, response.length)
+                content.append(read_part)
         except (OSError, http.client.HTTPException, ValueError) as error:
             failure.append(error)
         finally:

@@ -46,7 +46,7 @@ class HostSide:
     def run(self, columns: int | None = None) -> None:
         """Make one `host_pass`."""
         batch = self.model, self.loss, self.inputs, self.targets
-        host_pass(*batch, self.upload, columns, self.products, self.verify)
+        host_pass(*batch, self.upload, columns, self.products, verify=self.verify)
 
     def work(self) -> HostWork:
         """Return what a bill needs of the batch, from one forward pass."""

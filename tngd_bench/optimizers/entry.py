@@ -116,7 +116,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Style:
-    """How charts and tables draw an optimizer: its colour on `light` and `dark` ground, and a matplotlib marker."""
+    """How charts and tables draw an optimizer: colours on `light` and `dark` ground, a marker, `emphasised` or not."""
 
     light: str
     dark: str
@@ -136,7 +136,7 @@ def _every_step(settings: Mapping[str, object]) -> int:
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """A registered optimizer; only the first six fields are needed."""
+    """A registered optimizer of a `family` with its `settings`; only the first six fields are needed."""
 
     name: str
     title: str

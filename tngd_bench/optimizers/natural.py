@@ -74,6 +74,25 @@ def restore_generator(generator: torch.Generator | None, state: Tensor | None) -
 class NaturalOptimizer(torch.optim.Optimizer):
     """Base of optimizers whose update is a torch rule applied to a direction x instead of the gradient.
 
+    Parameters
+    ----------
+    model : Module
+        The model that is trained; its trainable parameters are the optimizer's one group.
+    loss : Module or callable
+        As `GGN` takes it.
+    lr : float
+        η > 0, the learning rate.
+    damping : float
+        λ ≥ 0 of (G + λI) x = ∇ℓ.
+    rule : str
+        "sgd" (with `momentum`) or "adam" (with `betas` and `eps`).
+    momentum, betas, eps : float
+        Settings of `torch.optim.SGD` and `torch.optim.Adam`.
+    fused : bool
+        SGD in one pass over the parameters.
+
+    Notes
+    -----
     A subclass gives `_direction`. `verification` says when its curvature is checked against autograd: at the first
     step, when shapes, hooks, training mode or layers change, and every 100 steps. The torch rule's parameter group and
     state are this optimizer's own, so learning rate schedulers and `state_dict` work; settings read at each step

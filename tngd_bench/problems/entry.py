@@ -77,9 +77,10 @@ class ProblemEntry:
     """A registered problem.
 
     `classes` is the least number of outputs, for a classification its number of labels; more outputs than labels are
-    allowed (they are logits that no target ever names) and set d_z. `search` gives the widths for `(outputs,
-    parameters)`, `read` the data, `build` the model for `widths`, initialised from torch's global generator; the
-    model trains those of its parameters that require a gradient.
+    allowed (they are logits that no target ever names) and set d_z. `data_source` says where the data are from.
+    `make_loss` makes the mean-reduced loss; `evaluation_batch` samples are evaluated at a time. `search` gives the
+    widths for `(outputs, parameters)`, `read` the data, `build` the model for `widths`, initialised from torch's global
+    generator; the model trains those of its parameters that require a gradient.
 
     `metrics` are what `make_score` gives besides the loss. `default_outputs`: outputs where a study names none,
     `classes` where it is None. `data_by_outputs`: the data are prepared for a number of outputs. A problem with

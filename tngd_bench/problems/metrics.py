@@ -18,6 +18,7 @@ class Metric:
     title: str
     """The name in texts, in lower case but for abbreviations: "accuracy"."""
     larger_is_better: bool = True
+    """Whether a larger value is the better one."""
     share: bool = True
     """Whether values lie between 0 and 1 and are shown in percent."""
     judged: bool = True

@@ -140,7 +140,7 @@ def _changed(study: Mapping[str, object]) -> str:
 
 def _stopping(study: Mapping[str, Any]) -> str:
     """Return the rule by which cost sections stop repeating an optimizer, "" where none does."""
-    asked = sorted({cost["precision"] for cost in study.get("cost", ()) if cost.get("precision") is not None})
+    asked = sorted({cost[c.PRECISION] for cost in study.get("cost", ()) if cost.get(c.PRECISION) is not None})
     if not asked:
         return ""
     bound = " or ".join(f"±{100 * each:.3g} %" for each in asked)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tngd_bench.analysis.findings.convergence import main_training
 from tngd_bench.analysis.results import Results
-from tngd_bench.problems import registered_metrics
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
@@ -18,8 +18,6 @@ PICTURES = "pictures"
 """The anchor of the section beside the answer."""
 _MAPS = 2
 """Maps shown open: the study's device over N and b, without K-FAC and with it."""
-_METRICS = 2
-"""Metrics of the main training shown open, each against iterations and time."""
 _MEMORY = (
     "A device keeps the state of its capacitors from one step to the next, so that a short relaxation goes on from the "
     "last direction. SPRING, a digital natural gradient, keeps its last direction in the same way."
@@ -33,21 +31,18 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
     """
     nothing = Section("", "")
     what_if, maps = made.get("what-if", nothing), made.get("map", nothing)
-    energy = tuple(table for table in what_if.tables if table.name == "energy")
+    energy = tuple(chart for chart in what_if.charts if chart.name.startswith("energy"))
+    joules = () if energy else tuple(table for table in what_if.tables if table.name == "energy")
     sections = (
         Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
         replace(what_if, title="Your device, your model", charts=(), tables=(), points=()),
         Section("tolerance", "How good must the chip be?", charts=charts_of("tolerance", results)),
-        Section("joules", "Energy", charts=_named(what_if, "energy"), tables=energy),
+        Section("joules", "Energy", charts=energy, tables=joules),
         _learning(results, made.get("convergence", nothing)),
         replace(maps, charts=maps.charts[:_MAPS], tables=(), points=()),
         *([made["claims"]] if "claims" in made else []),
     )
     return tuple(section for section in sections if section.anchor and not section.is_empty)
-
-
-def _named(section: Section, start: str) -> tuple[Chart, ...]:
-    return tuple(chart for chart in section.charts if chart.name.startswith(start))
 
 
 def _learning(results: Results, convergence: Section) -> Section:
@@ -56,10 +51,11 @@ def _learning(results: Results, convergence: Section) -> Section:
     if trained is None:
         return Section("", "")
     group, infos = str(trained.part[c.GROUP].iloc[0]), results.infos
-    scores = registered_metrics.judged()
-    names = [slugs.slug(group, one.column, against) for one in scores for against in ("iterations", "time")]
-    names.remove(slugs.slug(group, TRAINING_LOSS.column, "time"))  # it is among the pictures
     by_name = {chart.name: chart for chart in convergence.charts}
+    curves: list[Chart] = []
+    for score in (TRAINING_LOSS, leading(trained.part)):  # the loss where the problem has no other metric
+        names = (slugs.slug(group, score.column, against) for against in ("iterations", "time"))
+        curves = [by_name[name] for name in names if name in by_name] or curves
     times = results.times_to_target
     own = c.only(times, group=group)
     table = targets_table(own, infos)
@@ -67,6 +63,6 @@ def _learning(results: Results, convergence: Section) -> Section:
         "learning",
         "Learning",
         prose=_MEMORY if any(infos[label].modelled for label in trained.labels()) else "",
-        charts=tuple(by_name[name] for name in names[: 2 * _METRICS - 1] if name in by_name),
+        charts=tuple(curves),
         tables=(table if len(own) == len(times) else replace(table, name="time-to-target-here"),),
     )

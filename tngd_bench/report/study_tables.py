@@ -149,7 +149,7 @@ def compared(results: Results) -> str:
     devices = sorted({str(name) for name in trials[c.DEVICE].dropna()} - {""})
     if devices:
         parts.append(f"device: {quantities.listed(devices)}")
-    return "; ".join(parts) + "."
+    return ". ".join(part[:1].upper() + part[1:] for part in parts) + "."
 
 
 def _tuned(training: pd.DataFrame, infos: Infos) -> str:

@@ -34,7 +34,7 @@ def layer_operators(ggn: GGN) -> Sequence[LayerOperator]:
 
 @dataclass(frozen=True)
 class LayerOperator:
-    """G_l = B_lᵀB_l of the parameters at `place`, whose columns of B are those of `part`.
+    """G_l = B_lᵀB_l of the parameters at `place` of a `ggn`, whose columns of B are those of `part`.
 
     Vectors are those of the layer alone, (N_l,), and rows sample first. `scratch` (N,) is overwritten.
     """

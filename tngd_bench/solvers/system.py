@@ -71,7 +71,7 @@ class LinearSystem:
 
 @dataclass(frozen=True)
 class SolveResult:
-    """Solution of a `system`; `history`: relative residual norms of an iterative method, one for each GGN product."""
+    """The `solution` of a `system`; `history`: relative residual norms of an iterative method, one a GGN product."""
 
     solution: Tensor
     system: LinearSystem

@@ -308,6 +308,11 @@ class DeviceDescription:
         return self.conductance_max_siemens is not None
 
     @property
+    def value_error(self) -> float:
+        """Standard deviation of a signed value by programming, relative to its array's full scale."""
+        return (self.programming_error or 0.0) * math.sqrt(self.cells_per_value)
+
+    @property
     def held(self) -> float:
         """Share of a carried state that is left when the next relaxation starts."""
         if self.leak_time_constant_s is None:

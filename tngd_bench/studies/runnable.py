@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 class RunnableStudy:
     """A study to run from Python.
 
-        Study(name="mine", title="Mine", training=[{"name": "digits", "problem": "digits-mlp", ...}]).run("out")
-        Study.read("mine.toml").run("out")
-        Results("out").costs                # of tngd_bench.analysis
+    Parameters
+    ----------
+    plugins : iterable of paths
+        Files with optimizers, problems, devices and engines.
+    **table : Any
+        The keys of a study file.
 
-    The keys are those of a study file; `plugins` are paths.
+    Examples
+    --------
+    >>> Study(name="mine", title="Mine", training=[{"name": "digits", "problem": "digits-mlp", ...}]).run("out")
+    >>> Study.read("mine.toml").run("out")
+    >>> Results("out").costs  # of tngd_bench.analysis
     """
 
     loaded: LoadedStudy

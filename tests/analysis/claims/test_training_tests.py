@@ -96,6 +96,19 @@ def test_two_losses_are_close_within_the_tolerance_or_not(factor, expected):
     assert finding.numbers["median"] == pytest.approx(factor - 1, abs=1e-9)
 
 
+def test_a_run_that_diverges_beside_one_that_ends_is_not_close():
+    pool = runs({"a": decay(1), "b": decay(1)})
+    trials = pool.trials.copy()
+    trials.loc[trials["key"].isin([f"a#{seed}" for seed in range(5)]), "status"] = "diverged"
+    finding = training_tests.close(Results.of(trials, pool.costs, pool.curves), CLOSE)
+    assert outcome(finding) == [(False, True)]
+    assert finding.parts[0].text.startswith("all diverged (5 seeds)")
+    trials.loc[trials["key"] == "a#0", "status"] = "ok"
+    (part,) = training_tests.close(Results.of(trials, pool.costs, pool.curves), CLOSE).parts
+    assert (part.holds, part.decided) == (False, False)
+    assert "4 of them diverged" in part.text
+
+
 def test_close_on_some_seeds_only_is_undecided():
     pool = runs({"a": lambda i, seed: (1.2 if seed else 1.0) * decay(1)(i, seed), "b": decay(1)})
     assert outcome(training_tests.close(pool, CLOSE)) == [(False, False)]

@@ -59,7 +59,7 @@ def test_a_rival_that_is_never_overtaken_has_no_crossover_and_says_so():
     assert np.isinf([kfac.rows_m, kfac.low, kfac.high]).all()
     text = kfac.text(calibrations(RATES).infos, "tngd")
     assert text.startswith(
-        "TNGD against K-FAC: no crossover in range (m = 10 to 655,360) at 5 Tb/s, N = 100,000"
+        "TNGD against K-FAC: no crossover in range (m = 10 to 655,360) at 5 Tb/s (N = 100,000"
     )
 
 
@@ -74,14 +74,14 @@ def test_statements_name_their_condition():
     known = calibrations(RATES).infos
     crossing = BreakEven("ngd-gram", N, 10, 5e10, 2560.0, 1200.0, float("inf"), 0.0, 10.0, 1e5)
     assert crossing.text(known, "tngd") == (
-        "TNGD overtakes NGD (Gram) above m ≈ 2,600 [1,200, beyond the range] at 50 Gb/s, "
-        "N = 100,000 and d_z = 10 held fixed, b varied"
+        "TNGD overtakes NGD (Gram) above m ≈ 2,600 [1,200, beyond the range] at 50 Gb/s "
+        "(N = 100,000, d_z = 10, b varied)"
     )
     always = BreakEven("ngd-gram", N, 10, None, 10.0, 10.0, 40.0, 0.0, 10.0, 1e5)
     assert "ahead of NGD (Gram) at every m in range" in always.text(known, "tngd")
     assert "on an unlimited link" in always.text(known, "tngd")
     early = BreakEven("ngd-gram", N, 10, 5e10, float("inf"), 5000.0, float("inf"), 80.0, 10.0, 1e5)
-    assert "ahead below m ≈ 80 only; some draws cross, from m ≈ 5,000 on" in early.text(known, "tngd")
+    assert "TNGD is ahead below m ≈ 80 only. Some draws cross, from m ≈ 5,000 on" in early.text(known, "tngd")
 
 
 def test_a_bill_with_a_time_not_stated_gives_the_best_case():
@@ -94,10 +94,10 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
     assert (gram.rows_m, gram.not_stated) == (crossovers(free, USE)[0].rows_m, ("write_cells",))
     known = calibrations(RATES).infos
     assert gram.text(known, "tngd").endswith(
-        "; at best, with none counted for writing the cells, whose time is not stated"
+        ". At best, with none counted for writing the cells, whose time is not stated"
     )
     assert kfac.text(known, "tngd").endswith(
-        "; even with none counted for writing the cells, whose time is not stated"
+        ". Even with none counted for writing the cells, whose time is not stated"
     )
     rates = break_even_rates(bound, {"gram": ["ngd-gram"]})
     exact = break_even_rates(free, {"gram": ["ngd-gram"]})
@@ -111,8 +111,8 @@ def test_what_lies_beyond_measured_sizes_is_marked():
     alone = found_line(points=measured_at())
     assert not alone.near.any()
     known = calibrations(RATES).infos
-    assert ", digital seconds extrapolated" in crossovers(alone, USE)[0].text(known, "tngd")
-    assert ", digital seconds extrapolated" not in crossovers(found_line(), USE)[0].text(known, "tngd")
+    assert ". Digital seconds are extrapolated" in crossovers(alone, USE)[0].text(known, "tngd")
+    assert "extrapolated" not in crossovers(found_line(), USE)[0].text(known, "tngd")
     points = measured_at(batch_sizes=(16, 64))
     close = line(calibrations(RATES, points=points), USE, 10_000, 10, (8, 16, 32, 64, 65))
     assert close.near.tolist() == [False, True, True, True, False]

@@ -315,7 +315,7 @@ def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them()
 
 
 @pytest.mark.slow(reason="eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds")
-def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_a_noisy_one_more() -> None:
+def test_a_step_with_noise_and_adc_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors() -> None:
     """The mean of a cycle, refreshed each 100 iterations, from a step of each kind that it has."""
 
     def built() -> nn.Module:
@@ -342,5 +342,4 @@ def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_
         seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     assert medians["ideal"] <= 1.5 * medians["kfac"], medians
-    # noise of both passes takes two more products than the eigenvectors of K-FAC
-    assert medians["noisy"] <= 2.5 * medians["kfac"], medians
+    assert medians["noisy"] <= 1.5 * medians["kfac"], medians

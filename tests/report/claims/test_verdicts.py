@@ -263,7 +263,7 @@ def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
     table = verdict_table([verdict(many)], {}, lambda _: "")
     assert table.rows[0] == ("TNGD is fast", "conditional", "Holds in 4 of 5.", "p")
     few = verdict_table([verdict(many[:2])], {}, lambda _: "s, profile full")
-    assert few.rows[0][2] == "Holds for part 1; not for part 0. part 0: 1.0; part 1: 1.0"
+    assert few.rows[0][2] == "Holds for part 1; not for part 0. Part 0: 1.0; part 1: 1.0"
     assert few.rows[0][3] == "p: s, profile full"
     assert few.data.loc[0, ["tolerance", "fixed"]].tolist() == ["rule", "2026-11-24"]
     assert table.data.loc[0, "number: part 1"] == 2.0

@@ -76,12 +76,17 @@ def test_all_formats_are_written_and_named(make, tmp_path):
     built = build_report(records, tmp_path, formats=FORMATS)
     kinds = {path.suffix for path in built.documents}
     assert kinds == {".md", ".pdf", ".tex"}
-    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    for name in ("report.pdf", "brief.pdf"):
+        assert (tmp_path / name).read_bytes().startswith(b"%PDF")
+    for name in ("brief.md", "comment.md"):
+        assert built.answer.bottom_line in (tmp_path / name).read_text()
     text = (tmp_path / "report.md").read_text()
     assert text.startswith("# Synthetic study")
     for figure in (line for line in text.splitlines() if line.startswith("![")):
         assert (tmp_path / figure.rpartition("](")[2].rstrip(")")).is_file()
-    with pytest.raises(ValueError, match="format must be among html, md, pdf, tex, not 'docx'"):
+    with pytest.raises(
+        ValueError, match="format must be among html, md, pdf, tex, brief, comment, not 'docx'"
+    ):
         build_report(records, tmp_path, formats=("docx",))
 
 
@@ -159,6 +164,6 @@ def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
 
     text = study_tables.compared(Results(records))
     assert text.startswith(
-        "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
+        "9 optimizers. Cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )
-    assert "3 seeds); sweeps of thermal noise κ₀ and ADC resolution; device: paper." in text
+    assert "3 seeds). Sweeps of thermal noise κ₀ and ADC resolution. Device: paper." in text

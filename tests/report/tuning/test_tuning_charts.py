@@ -83,7 +83,7 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     known = {"adam[tuned]": optimizer_info("adam[tuned]", "adam")}
     (table,) = tuned_tables({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
     assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "–", "30.0 s"),)
-    for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
+    for words in ("17 settings for each", "16 drawn", "2 epoch", "in 90.0 s", "tngd-bench tune x"):
         assert words in table.caption
     assert "further seeds" not in table.caption
     decided = {**record["search"], "finalists_per_optimizer": 3, "runs_per_finalist": 4, "final_epochs": 10.0}
@@ -92,7 +92,7 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
         {"tuned": {"adam": {"lr": 0.01}}, "tuning_record": {"search": decided, "adam": adam}}, known
     )
     assert table.rows[0][4] == "0.210 (1 failed)"
-    assert "then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
+    assert "Then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
     (bare,) = tuned_tables(
         {"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": optimizer_info("other[tuned]", "other")}
     )

@@ -83,7 +83,7 @@ def test_zero_damping_is_a_limit_and_not_a_special_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [20_000, pytest.param(100_000, marks=pytest.mark.slow(reason="100,000 samples"))]
+    "count", [10_000, pytest.param(100_000, marks=pytest.mark.slow(reason="100,000 samples"))]
 )
 def test_samples_follow_their_exact_law(count: int) -> None:
     torch.manual_seed(3)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
@@ -15,6 +15,7 @@ from tngd_bench.solvers import Gram
 from tngd_bench.spu import Device
 from tngd_bench.spu.description import BOLTZMANN
 from tngd_bench.spu.dynamics import arrays as programming
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 
 LAMBDA = 0.05
@@ -262,10 +263,11 @@ def test_converters(ggn: GGN, start: Tensor) -> None:
 def test_a_pair_of_cells_errs_twice_and_is_stuck_by_halves() -> None:
     factor = torch.randn(100, 400, dtype=torch.float64, generator=seeded())
     largest = float(factor.abs().max())
-    noisy = IDEAL.override(programming_error=0.01, cells_per_value=2)
+    one = {"cells_per_value": 2, "shared_array": True, "hessian_array": False}
+    noisy = IDEAL.override(programming_error=0.01, **one)
     error = (programming.program(factor, noisy, seeded()).first - factor) / largest
     assert float(error.std()) == pytest.approx(0.01 * math.sqrt(2.0), rel=0.02)
-    dead = IDEAL.override(stuck_off=0.02, stuck_on=0.01, cells_per_value=2)
+    dead = IDEAL.override(stuck_off=0.02, stuck_on=0.01, **one)
     held = programming.program(factor, dead).first
     assert torch.equal(programming.program(factor, dead).first, held)
     change = (held - factor) / largest
@@ -277,6 +279,24 @@ def test_a_pair_of_cells_errs_twice_and_is_stuck_by_halves() -> None:
     used_on = torch.isclose(held / largest, factor.sign()) & (wanted.abs() < 1.0)
     assert float(unused_on.double().mean()) == pytest.approx(0.01, rel=0.25)
     assert float(used_on.double().mean()) == pytest.approx(0.01, rel=0.25)
+
+
+def test_a_pair_errs_twice_where_its_array_is_drawn_by_its_law_too() -> None:
+    """E tr(K̃ − K) = m N 2σ² with σ of a cell, over the full scale squared; behind wires the cells are formed."""
+    device = IDEAL.override(programming_error=0.05, cells_per_value=2, shared_array=True, hessian_array=False)
+    generator = seeded()
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 4)).double()
+    few = GGN(model, nn.CrossEntropyLoss(), torch.rand(2, 5, dtype=torch.float64), torch.arange(2))
+    traces = []
+    for _ in range(60):
+        held = ProgrammedDevice(device, few, None, LAMBDA, generator=generator)._held
+        assert isinstance(held, ErringFactor)
+        traces.append(float((held.gram() - few.gram()).trace()))
+    added = 2.0 * (0.05 * float(few.factor().abs().max())) ** 2 * few.rows * few.size
+    assert np.mean(traces) == pytest.approx(added, abs=4.0 * np.std(traces) / math.sqrt(60))
+    assert np.std(traces) / math.sqrt(60) < 0.1 * added
+    wired = ProgrammedDevice(device.override(wire_ohm=0.01), few, None, LAMBDA, generator=generator)
+    assert not isinstance(wired._held, ErringFactor)
 
 
 def test_each_cell_of_a_pair_is_rounded_to_its_own_levels() -> None:

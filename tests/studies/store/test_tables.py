@@ -82,7 +82,9 @@ def test_a_metric_has_a_column_once_a_problem_describes_it_and_is_named_before(s
         f"test_bleu in {first['key']}": "(no problem installed here has such a metric)"
     }
     toy = dataclasses.replace(digits_mlp.ENTRY, name="toy", metrics=(Metric("bleu", "BLEU"),))
-    monkeypatch.setattr(registry, "_OWN", (*registry._OWN, toy))
+    found = registry._found()
+    with_toy = dataclasses.replace(found, entries={**found.entries, "toy": toy})
+    monkeypatch.setattr(registry, "_found", lambda: with_toy)
     known = read_records(store.path)
     assert known.curves["test_bleu"].dropna().tolist() == [0.25]
     assert known.ignored == {}

@@ -92,12 +92,16 @@ def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
         )
     beyond = paired_difference(found - np.log1p(tolerance))
     worst, typical = float(np.expm1(found.max())), float(np.expm1(np.median(found)))
-    text = (
-        f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
-        f"{smaller_p(beyond)}"
-    )
+    lost = int(np.isinf(found).sum())
+    said = f"deviation {_apart(typical)}, at most {_apart(worst)}" if lost < len(found) else "all diverged"
+    said += f", {lost} of them diverged" if 0 < lost < len(found) else ""
+    text = f"{said} ({len(found)} seeds), {smaller_p(beyond)}"
     part = decided_by(f"{first} beside {second}", text, beyond)
     return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
+
+
+def _apart(deviation: float) -> str:
+    return quantities.percent(deviation) if np.isfinite(deviation) else "without limit"
 
 
 def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -120,7 +124,7 @@ def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
             name: float(np.expm1(both.iloc[:, place].median())) for place, name in ((0, before), (1, after))
         }
         text = (
-            f"{quantities.percent(numbers[before])} to {quantities.percent(numbers[after])}, closer in {found.lower} "
+            f"{_apart(numbers[before])} to {_apart(numbers[after])}, closer in {found.lower} "
             f"of {found.seeds} seeds, {smaller_p(found)}"
         )
         parts.append(decided_by(what, text, found))

@@ -135,24 +135,24 @@ class BreakEven:
             return self._text(infos, device)
         lost = np.isinf(self.rows_m) and not self.below
         counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
-        return f"{self._text(infos, device)}; {'even' if lost else 'at best,'} {counted}"
+        return f"{self._text(infos, device)}. {'Even' if lost else 'At best,'} {counted}"
 
     def _text(self, infos: Infos, device: str) -> str:
         where = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
-        where += f", N = {quantities.count(self.parameters)} and d_z = {self.outputs} held fixed, b varied"
-        where += ", digital seconds extrapolated" if self.extrapolated else ""
+        where += f" (N = {quantities.count(self.parameters)}, d_z = {self.outputs}, b varied)"
+        where += ". Digital seconds are extrapolated" if self.extrapolated else ""
         name, rival = infos[device].title, infos[self.rival].title
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
-        early = f" (ahead below m ≈ {_rounded(self.below)} too)" if self.below else ""
+        early = f". It is ahead below m ≈ {_rounded(self.below)} too" if self.below else ""
         if np.isinf(self.rows_m):
-            doubt = "" if np.isinf(self.low) else f"; some draws cross, from m ≈ {_rounded(self.low)} on"
-            only = f", {name} ahead below m ≈ {_rounded(self.below)} only" if self.below else ""
+            doubt = "" if np.isinf(self.low) else f". Some draws cross, from m ≈ {_rounded(self.low)} on"
+            only = f". {name} is ahead below m ≈ {_rounded(self.below)} only" if self.below else ""
             return f"{name} against {rival}: no crossover in range ({span}) {where}{only}{doubt}"
         if self.rows_m <= self.smallest * (1 + 1e-9):
-            return f"{name} is ahead of {rival} at every m in range ({span}) {where}; crossover in draws {bounds}"
+            return f"{name} is ahead of {rival} at every m in range ({span}) {where}. Crossover in draws: {bounds}"
         return f"{name} overtakes {rival} above m ≈ {_rounded(self.rows_m)} {bounds} {where}{early}"
 
     def _bound(self, value: float) -> str:

@@ -130,7 +130,7 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
         texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
     if len(texts) > MOST_SETTINGS:
         return f"{name}, {len(own)} settings: least {texts[0]}, most {texts[-1]}"
-    return f"{name}: {', '.join(texts)}"
+    return f"{name}: {'. '.join(texts)}"
 
 
 def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:

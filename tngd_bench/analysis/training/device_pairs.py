@@ -149,7 +149,7 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
         number = Counter(pair.verdict for pair in pairs)
         counts = [f"{number[each]} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if number[each]]
         return f"{head}: {', '.join(counts)}, of {len(pairs)}."
-    return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
+    return f"{head}. {'. '.join(_judged(pair, infos) for pair in pairs)}."
 
 
 def _judged(pair: DevicePair, infos: Infos) -> str:

@@ -54,11 +54,17 @@ def log_ratios(results: Results, first: str, second: str, parameters: Mapping[st
 
 
 def distances(results: Results, first: str, second: str) -> pd.Series:
-    """Return the mean over iterations of |log(first/second)| of the smoothed losses, by seed that both finished."""
+    """Return the mean over iterations of |log(first/second)| of the smoothed losses, by seed that both finished.
+
+    Infinite where one of them diverged and the other finished.
+    """
     left, right = _smoothed_by_seed(results, first), _smoothed_by_seed(results, second)
-    both = sorted(left.keys() & right.keys())
-    apart = [float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in both]
-    return pd.Series(apart, both, dtype=float)
+    both = left.keys() & right.keys()
+    apart = {seed: float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in both}
+    for finished, other in ((left, second), (right, first)):
+        lost = c.only(c.outside_sweeps(results.final), optimizer=other, status="diverged")[c.SEED]
+        apart |= dict.fromkeys(finished.keys() & set(lost), math.inf)
+    return pd.Series(dict(sorted(apart.items())), dtype=float)
 
 
 def _smoothed_by_seed(results: Results, optimizer: str) -> dict[Any, pd.Series]:

@@ -11,8 +11,11 @@ from tngd_bench.curvature.losses.interface import Loss
 class PerSampleLoss(nn.Module):
     """The mean over the batch of any per-sample loss that is convex in the outputs.
 
-    `function(z_n, y_n)` takes one sample's outputs and target and returns a scalar tensor, in operations that
-    `torch.func` can differentiate twice. Its Hessian is checked when curvature is asked for.
+    Parameters
+    ----------
+    function : callable
+        `function(z_n, y_n)` takes one sample's outputs and target and returns a scalar tensor, in operations that
+        `torch.func` can differentiate twice. Its Hessian is checked when curvature is asked for.
     """
 
     reduction = "mean"

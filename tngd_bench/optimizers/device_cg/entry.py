@@ -36,7 +36,7 @@ def _waiting(it: Iteration, use: Use) -> float:
 ENTRIES = (
     OptimizerEntry(
         "ngd-cg-device",
-        "NGD (CG, preconditioned by a device)",
+        "NGD (CG, device)",
         "natural gradient by conjugate gradients, each residual answered by a simulated analog device",
         "preconditioned",
         "tngd_bench.optimizers.device_cg.optimizer:make_device_cg",
@@ -54,6 +54,6 @@ ENTRIES = (
         cost=CostModel(_count, _waiting),
         products=lambda it, settings: it.iterations_of_cg,
         bill_needs_step=True,
-        style=Style("#4d4d9e", "#9a9ae8", "d"),
+        style=Style("#4d4d9e", "#9a9ae8", "2"),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,7 +51,9 @@ class DeviceCG(NGD):
         self,
         model: nn.Module,
         loss: Loss,
-        *positional: float,
+        lr: float = 0.01,
+        damping: float = 0.01,
+        *,
         analog_time: float = AnalogSettings.analog_time,
         noise_variance: float = AnalogSettings.noise_variance,
         samples: int = AnalogSettings.samples,
@@ -62,8 +65,8 @@ class DeviceCG(NGD):
     ) -> None:
         if not isinstance(device, str | Device):
             raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
-        self._limits = {"max_iterations": cg_iterations, "rtol": cg_rtol}
-        super().__init__(model, loss, *positional, solver=CG(**self._limits), **ngd)  # type: ignore[arg-type]
+        self._plain = CG(cg_iterations, cg_rtol, space="parameters")
+        super().__init__(model, loss, lr, damping, self._plain, **ngd)
         self.analog = Thermodynamic(
             analog_time,
             start="zero",
@@ -99,7 +102,7 @@ class DeviceCG(NGD):
         damping = self.settings["damping"]
         with ending_step(self.iteration):
             answers = self.analog.preconditioner(ggn, damping)
-            solver = CG(**self._limits, preconditioner=answers, flexible=not answers.is_linear)  # type: ignore[arg-type]
+            solver = replace(self._plain, preconditioner=answers, flexible=not answers.is_linear)
             result = solver.solve(ggn, damping=damping, prior=self._kept, memory=self.memory)
         self.iterations, self.applications = result.iterations, answers.applications
         self.residual = result.history[-1] if result.history else 0.0

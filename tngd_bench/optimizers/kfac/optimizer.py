@@ -36,20 +36,29 @@ class KFAC(NaturalOptimizer):
 
     Parameters
     ----------
-    factor_interval, inverse_interval : iterations between refreshes of the factors and of their inverses. Early on
-        both are refreshed more often (factors at each of the first `factor_interval` iterations, inverses at
-        iterations 0, 1, 2, 4, 8, …), since an average over few batches preconditions badly.
-    factor_decay : weight of the past in the factors' running average.
-    fisher : "mc" (one random-sign draw through S per sample), "exact" (all d_z columns) or "empirical".
-    inverse : "cholesky" (damped inverses of both factors, π-damping) or "eigen" (both factors diagonalised, so that λ
-        damps their product itself; dearer to apply).
-    sharing : for weights used at many positions, "expand" (positions as samples of their own) or "reduce" (inputs
+    factor_interval, inverse_interval : int
+        Iterations between refreshes of the factors and of their inverses. Early on both are refreshed more often
+        (factors at each of the first `factor_interval` iterations, inverses at iterations 0, 1, 2, 4, 8, …), since an
+        average over few batches preconditions badly.
+    factor_decay : float
+        Weight of the past in the factors' running average.
+    fisher : str
+        "mc" (one random-sign draw through S per sample), "exact" (all d_z columns) or "empirical".
+    inverse : str
+        "cholesky" (damped inverses of both factors, π-damping) or "eigen" (both factors diagonalised, so that λ
+        damps their product itself; more operations to apply).
+    sharing : str
+        For weights used at many positions, "expand" (positions as samples of their own) or "reduce" (inputs
         averaged and output gradients summed over positions first; Eschenhagen et al. 2023).
-    kl_clip : bound on lr²·xᵀ∇ℓ, which scales x down (Ba, Grosse, Martens 2017); None: no clipping. Without
-        it the default rate and momentum diverge on MNIST in the first epoch.
-    generator : of the draws of "mc", kept in `state_dict` and in copies; None: one of its own with the seed of torch's
+    kl_clip : float, optional
+        Bound on lr²·xᵀ∇ℓ, which scales x down (Ba, Grosse, Martens 2017); None: no clipping. Without it the default
+        rate and momentum diverge on MNIST in the first epoch.
+    generator : Generator, optional
+        Source of the draws of "mc", kept in `state_dict` and in copies; None: one of its own with the seed of torch's
         default one, which it leaves alone.
 
+    Notes
+    -----
     A weight that is used in a way its rule does not cover (tied weights, pruning, derivatives inside forward) gets the
     plain gradient too: its gradient by rows is held against autograd. `excluded` lists all such modules with the
     reason, and a `FallbackWarning` names each once; an `AssumptionWarning` names shared gates and batch statistics.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
+    READ_S,
     WRITE_S,
     CostModel,
     Counts,
@@ -17,6 +18,11 @@ from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, St
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
+
+_WIDE_PRODUCT_S = 1.5e-4
+"""For a product by the rows, from vectors of the parameters to the rows and back."""
+_PASSES = 5.0
+"""Vectors of the parameters that an iteration there reads beside its product, as fitted to four sizes to 15 %."""
 
 
 def _dense(it: Iteration) -> Counts:
@@ -44,6 +50,10 @@ def _cg(it: Iteration) -> Counts:
     if it.cg_by_model:
         flops, held = counted_by_products(it, iterations + 1)
         return flops + inner, held
+    if it.cg.in_parameters:
+        n = float(it.parameters)
+        flops = it.gradient + it.row_passes + it.written + iterations * (2.0 * it.lift + 4.0 * n + 2.0 * m)
+        return flops, it.held + m * it.kept + 4.0 * n
     products = (iterations + 1) * it.gram_product + it.similarity_for_products
     flops = it.forward + it.row_passes + it.written + products + it.lift
     return flops + inner, it.held + m * it.kept + it.parameters
@@ -78,8 +88,12 @@ def _pairing(it: Iteration, use: Use) -> float:
 
 
 def _multiplying(it: Iteration, use: Use) -> float:
-    products = products_waiting(it, it.iterations_of_cg + 1, by_model=it.cg_by_model)
-    return second_order_waiting(it, by_model=it.cg_by_model) + products
+    products = it.iterations_of_cg + 1
+    seconds = second_order_waiting(it, by_model=it.cg_by_model)
+    passes = _PASSES * READ_S * it.parameters if it.cg.in_parameters else 0.0
+    if it.cg.in_parameters and not it.cg_by_model:
+        return seconds + products * (_WIDE_PRODUCT_S + passes + 2.0 * READ_S * it.rows * it.kept)
+    return seconds + products * passes + products_waiting(it, products, by_model=it.cg_by_model)
 
 
 NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")

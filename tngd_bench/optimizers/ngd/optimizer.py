@@ -26,10 +26,14 @@ class NGD(NaturalOptimizer):
 
     Parameters
     ----------
-    solver : a name ("gram", "dense", "woodbury", "cg", or "layer" for each layer alone) or a solver object.
-    memory : μ of x = argmin ‖B x − w‖² + λ‖x − μ x₋‖², where x₋ is the last step's x and ∇ℓ = Bᵀw: directions that
+    solver : str or Solver
+        "gram", "dense", "woodbury", "cg", or "layer" for each layer alone; or a solver object.
+    memory : float
+        μ of x = argmin ‖B x − w‖² + λ‖x − μ x₋‖², where x₋ is the last step's x and ∇ℓ = Bᵀw: directions that
         this batch says nothing about are kept, decaying (SPRING, arXiv 2401.10190). 0: none. `CG` starts at μ x₋.
 
+    Notes
+    -----
     After a step `natural_gradient` holds x and `iterations` the solver's count. Source: arXiv 2405.13817 §2.
     """
 

@@ -35,18 +35,28 @@ class TKFAC(KFAC):
 
     Parameters
     ----------
-    analog_time : t > 0 of each relaxation, units of τ; all start at zero. A long one without noise is K-FAC with
-        π-damping, a short one t² times the gradient where the diagonal is not scaled.
-    copies : arrays that hold each factor and take its right-hand sides in turn.
-    refinements : rounds X ← X + X̂(∇W − Γ′ X A′) with the factors as loaded, two passes each, whose products are the
-        host's.
-    device : preset name or `Device`; its imperfections act on x (`route.ON_SYMMETRIC_ARRAYS`, others are refused), its
+    *positional : float
+        lr, damping and momentum.
+    analog_time : float
+        t > 0 of each relaxation, units of τ; all start at zero. A long one without noise is K-FAC with π-damping, a
+        short one t² times the gradient where the diagonal is not scaled.
+    copies : int
+        Arrays that hold each factor and take its right-hand sides in turn.
+    refinements : int
+        Rounds X ← X + X̂(∇W − Γ′ X A′) with the factors as loaded, two passes each, whose products are the host's.
+    device : str or Device
+        Preset name or description; its imperfections act on x (`route.ON_SYMMETRIC_ARRAYS`, others are refused), its
         link, converters and τ make `ledger`.
-    noise_variance : κ₀ of the device, signal²; thermal noise comes on top.
-    unit_diagonal : scale each factor to a unit diagonal before it is loaded, and the signals with it.
-    kfac : further parameters as in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator`
-        draws the device's noise and programming errors too.
+    noise_variance : float
+        κ₀ of the device, signal²; thermal noise comes on top.
+    unit_diagonal : bool
+        Scale each factor to a unit diagonal before it is loaded, and the signals with it.
+    **kfac : Any
+        As in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator` draws the device's noise
+        and programming errors too.
 
+    Notes
+    -----
     After a step `ledger` is the device's modelled seconds of an iteration, the mean of those between two refreshes,
     and `residuals` the largest ‖∇W − Γ′ X A′‖/‖∇W‖ of a layer before and after each refinement. A step raises
     UnstableStepError where an array as programmed is not positive definite and DivergingStepError where refinements do

@@ -30,7 +30,7 @@ from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import is_one_factor
+from tngd_bench.spu.dynamics.route import drawn_in_law, is_one_factor
 from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
@@ -105,6 +105,10 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
         3.0 if use.settings["noise_variance"] or device.thermal_variance else 2.0
     )  # residual, answer, noise
     products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
+    if arrays and drawn_in_law(device, it.rows, it.parameters, int(use.settings["ensemble"])):
+        return products + rounds * lifts * (
+            3.0 * it.lift + 10.0 * m * m
+        )  # a rotation is drawn as it is asked for
     if arrays:
         factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
         return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m)

@@ -37,19 +37,28 @@ class TNGD(NaturalOptimizer):
 
     Parameters
     ----------
-    analog_time, delay, start, noise_variance, samples, spacing, ensemble, refinements, scope : as in `AnalogSettings`.
-    device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
-    rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
-    damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
-        more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
-    generator : source of the device's noise and programming error, kept in `state_dict`; None: torch's default one,
-        whose state is the caller's to keep, as for dropout.
+    analog_time, delay, start, noise_variance, samples, spacing, ensemble, refinements, scope : float, str or int
+        As in `AnalogSettings`.
+    device : str or Device
+        Preset name or description; its imperfections act on x, its link, converters and τ make `ledger`.
+    rule : str
+        "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
+    method : str
+        Simulation of the device, as in `OUProcess`.
+    damping_rule : str
+        "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once more, and λ
+        raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
+    generator : Generator, optional
+        Source of the device's noise and programming error, kept in `state_dict`; None: torch's default one, whose
+        state is the caller's to keep, as for dropout.
 
+    Notes
+    -----
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
     was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq,
     `stability_margin` the least rate of a mode in 1/τ (None where the device cannot be unstable), `residuals`
-    ‖g − A x‖/‖g‖ before and after each refinement. A step raises UnstableStepError where the arrays as programmed are
-    unstable and DivergingStepError where refinements do not converge, both a DivergedError, with the parameters
+    ‖g − A x‖/‖g‖ before and after each refinement. A step raises `UnstableStepError` where the arrays as programmed are
+    unstable and `DivergingStepError` where refinements do not converge, both a `DivergedError`, with the parameters
     untouched. Source: arXiv 2405.13817, Algorithm 1, §3.4.
     """
 

@@ -59,11 +59,29 @@ def problem_of(
 ) -> ProblemEntry:
     """Return the problem of training `model` on the training part of `data`, evaluated on its test part.
 
-    `model()` makes the model; where it takes an argument, `model(width)` makes it at a whole number that the number of
-    parameters grows with, and a study may ask for any size. `data()` returns both parts, (n, …) each, and `outputs` is
-    d_z, the model's outputs per sample. `loss` makes the mean-reduced loss. `values(outputs, targets)` returns the
-    `metrics` of n evaluated samples besides the loss; without it a cross-entropy has the accuracy. TypeError or
-    ValueError names an argument of another kind.
+    Parameters
+    ----------
+    name : str
+        Name in studies.
+    model : callable
+        `model()` makes the model; where it takes an argument, `model(width)` makes it at a whole number that the
+        number of parameters grows with, and a study may ask for any size.
+    data : callable
+        `data()` returns both parts, (n, …) each.
+    outputs : int
+        d_z, the model's outputs per sample.
+    loss : callable
+        Makes the mean-reduced loss.
+    metrics, values : sequence of Metric, callable
+        `values(outputs, targets)` returns the `metrics` of n evaluated samples besides the loss; without it a
+        cross-entropy has the accuracy.
+    title, summary : str
+        Words for reports and lists.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another kind; the message names it.
     """
     _check_arguments(name, outputs, {"model": model, "data": data, "loss": loss, "values": values})
     accuracy = values is None and isinstance(loss(), nn.CrossEntropyLoss)

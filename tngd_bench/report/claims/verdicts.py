@@ -98,7 +98,7 @@ _TABLE_PROSE = (
 )
 _PROSE = (
     "Claims of the paper and of this suite, each with a test, its tolerance and the day on which it got its present "
-    "form. Not all of them were fixed before the run: what was added or changed later, and what was known by then, is "
+    "form. Not all of them were fixed before the run. What was added or changed later, and what was known by then, is "
     "in a table of its own and beside the claim. Beside each figure of the paper, drawn from our records, stand the "
     "claims that it decides."
 )
@@ -123,7 +123,7 @@ def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -
         place = f" ({named})" if named and len(results_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
         said.append(f"{problem or 'Cost'}{place}: {counts}")
-    return f"{'; '.join(said) or 'None tested'}; {untested} not tested here.{_false_discoveries(tested)}"
+    return f"{'. '.join(said) or 'None tested'}. {untested} not tested here.{_false_discoveries(tested)}"
 
 
 def _false_discoveries(tested: Sequence[Verdict]) -> str:
@@ -137,7 +137,7 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
         return ""
     rate = false_discovery_rate(len(parts), decided)
     return (
-        f" Tests over seeds decide {decided} of {len(parts)} parts, each at p ≤ 5 % to one side and none corrected for "
+        f" Tests over seeds decide {decided} of {len(parts)} parts, each at p ≤ 5 % to one side. None is corrected for "
         f"their number: as a set, {quantities.percent(rate)} of them may be decided by chance (false discovery rate)."
     )
 
@@ -151,7 +151,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
         if not verdict.finding.parts and not verdict.keys:
             by_reason.setdefault(verdict.finding.missing, []).append(verdict.claim.where)
     return tuple(
-        f"Not tested here ({reason}): {'; '.join(dict.fromkeys(places))}."
+        f"Not tested here ({worded(reason, {})}): {'; '.join(dict.fromkeys(places))}."
         for reason, places in by_reason.items()
     )
 
@@ -288,7 +288,7 @@ def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
         return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
-    return worded(said + verdict.evidence, titles(infos))
+    return worded(f"{said}{verdict.evidence[:1].upper()}{verdict.evidence[1:]}", titles(infos))
 
 
 _FEW = 3

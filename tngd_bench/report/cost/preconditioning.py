@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import quantities
+from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.cost.products_saved import products_saved
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.optimizers import registry
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of, figure_of
@@ -47,10 +48,10 @@ def _limits(saved: pd.DataFrame) -> tuple[str, ...]:
     beside = saved[c.OPTIMIZER].map(_without_error)
     said = []
     swept = saved.assign(error=errors, beside=beside)[errors.notna()]
-    for (size, _), part in swept.groupby([c.PARAMETERS, "beside"], sort=True):
+    for row, part in c.groups(swept, [c.PARAMETERS, "beside"]):
         ordered = part.sort_values("error")
         helps = ordered["reached"] & (ordered["saved"] > 0)
-        name, at = parameter_name(_ERROR), f"N = {quantities.count(float(size))}"
+        name, at = parameter_name(_ERROR), f"N = {quantities.count(float(row[c.PARAMETERS]))}"
         level = quantities.level
         if helps.all():
             worst = float(ordered["error"].iloc[-1])
@@ -77,21 +78,26 @@ def products_chart(results: Results, saved: pd.DataFrame) -> Chart:
     """Draw the products that conjugate gradients take with each device, beside those without."""
     infos, styles = results.infos, marks(results.infos)
     rows = tables.sorted_rows(saved, [c.OPTIMIZER], infos)
-    figure, axes = charting.panel(1.2 + 0.34 * len(rows))
+    figure, axes = charting.panel(1.2 + 0.42 * len(rows))
     places = np.arange(len(rows))[::-1]
     colours = [styles[label].colour.light for label in rows[c.OPTIMIZER]]
-    axes.barh(places, rows["products"], color=colours, height=0.6)
+    axes.barh(places, rows["products"], color=colours, height=0.42)
     for place, row in zip(places, c.each(rows), strict=True):
         text = f"{row.products:g}" if row.reached else f"> {row.products:g}, not reached"
         axes.text(row.products, place, f" {text}", va="center", fontsize=8)
+        axes.text(0.0, place + 0.24, _device(row), va="bottom", fontsize=7.5)
     for plain in sorted(set(rows["plain_products"])):
         axes.axvline(plain, color=INK.light, linewidth=1.0, linestyle="--", label="without a device")
-    axes.set_yticks(places, [infos[label].title for label in rows[c.OPTIMIZER]], fontsize=7.5)
-    axes.set(xlabel="curvature products of a solve (counted)", xlim=(0, 1.3 * float(rows["products"].max())))
+    axes.set_yticks([])
+    axes.set(
+        ylim=(-0.6, len(rows)),
+        xlabel="curvature products of a solve (counted)",
+        xlim=(0, 1.3 * float(rows["products"].max())),
+    )
     charting.legend_below(figure, axes)
     size = rows.iloc[0]
     where = f"{size[c.GROUP]}, N = {quantities.count(float(size[c.PARAMETERS]))}, b = {size[c.BATCH_SIZE]}"
-    best = rows.loc[rows["saved"].idxmax()]
+    best = rows.sort_values("saved", kind="stable").iloc[-1]
     return Chart(
         slugs.slug(
             "products-saved", *map(str, (size[c.GROUP], size[c.PROBLEM], *(size[name] for name in c.SIZE)))
@@ -106,19 +112,31 @@ def products_chart(results: Results, saved: pd.DataFrame) -> Chart:
     )
 
 
+def _device(row: Any) -> str:
+    """Return what the device of a row is, without the settings that it has in common with the plain solve."""
+    beside = label_texts(row.plain)
+    own = {name: text for name, text in label_texts(row.optimizer).items() if name not in beside}
+    preset = own.pop(c.DEVICE, "") or registry.get("ngd-cg-device").defaults[c.DEVICE]
+    return optimizer_names.name(str(preset), own)
+
+
 def _table(saved: pd.DataFrame, infos: Infos) -> tables.Table:
     def share(row: Any) -> Cell:
         if not row.reached:
             return Cell(None, "tolerance not reached")
-        return Cell(row.saved, f"{row.saved:g} ({quantities.percent(row.saved / row.plain_products)})")
+        minus = "−" if row.saved < 0 else ""
+        part = quantities.percent(abs(row.saved) / row.plain_products)
+        return Cell(row.saved, f"{minus}{abs(row.saved):g} ({minus}{part})")
 
     def per(unit: str, price: str) -> Column:
         def cell(row: Any) -> Cell:
             paid = getattr(row, price)
-            if not row.reached or np.isnan(paid) or paid <= 0:
-                return Cell(None, "not stated" if np.isnan(paid) else "—")
+            if not row.reached or row.saved <= 0:
+                return Cell(None, "none saved")
+            if np.isnan(paid) or paid <= 0:
+                return Cell(None, "not stated")
             # a bill that is a lower bound makes what is saved for it an upper one
-            bound = "≤ " if (row.bound or unit == "J") and row.saved > 0 else ""
+            bound = "≤ " if row.bound or unit == "J" else ""
             return Cell(row.saved / paid, f"{bound}{quantities.significant(row.saved / paid)}")
 
         return Column(f"saved per {unit} of the device", cell, tables.MODELLED)

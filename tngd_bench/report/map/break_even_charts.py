@@ -160,7 +160,7 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     if times.empty:
         return ""
     words = " ".join(
-        f"{row.group} (N = {quantities.count(row.parameters)}, b = {row.batch_size}), {row.target}: "
+        f"Section {row.group} (N = {quantities.count(row.parameters)}, b = {row.batch_size}), {row.target}: "
         f"{infos[row.optimizer].title} in {quantities.seconds(row.seconds)}{_beside(row, infos)}."
         for row in c.each(times)
     )

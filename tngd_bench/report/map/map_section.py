@@ -185,8 +185,8 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     if not parts:
         return "The error of predictions at sizes left out of their fit was not measured: there are too few sizes."
     return (
-        "Measured over predicted time at sizes left out of the fit (the largest N, b and d_z in turn): "
-        f"{'; '.join(parts)}."
+        "Measured over predicted time at sizes left out of the fit, the largest N, b and d_z in turn. "
+        f"{'. '.join(parts)}."
     )
 
 

@@ -93,11 +93,11 @@ def _note(found: target_map.Trained) -> str:
         for size in found.sizes.to_dict("records")
     )
     return (
-        f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times seconds per "
-        "iteration: at the circles as timed with the same settings, elsewhere predicted from there. Hatched: not "
-        "between these sizes, so that nobody has trained there: predicted. Faint: there, or where the lead does not "
-        "hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not vouched for within a "
-        "factor of 1.5."
+        f"Iterations × seconds per iteration. Iterations are those measured on {found.problem} (circles: {sizes}), "
+        "there and elsewhere. Seconds are as timed at the circles with the same settings, and predicted elsewhere. "
+        "Hatched: not between these sizes, so that nobody has trained there: predicted. Faint: there, or where the "
+        "lead does not hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not "
+        "vouched for within a factor of 1.5."
     )
 
 
@@ -115,7 +115,7 @@ def _statement(
         ("Timed at its own size and not predicted at others", True),
     ):
         names = [infos[label].title for label in missing if (label in timed.iterations) is is_timed]
-        left += f" {why}, so left out: {quantities.listed(names)}." if names else ""
+        left += f" {why}, so left out: {quantities.few(names)}." if names else ""
     dropped = len(found.sizes) - len(timed.sizes)
     other = f" Trained sizes at which fewer settings were timed, left out: {dropped}." if dropped else ""
     held = target_map.held(timed, lowest.labels)
@@ -128,6 +128,6 @@ def _statement(
             for iterations, same in itertools.groupby(reached, key=lambda row: row["iterations"])
         ]
         missed = [infos[row[c.OPTIMIZER]].title for row in rows if row not in reached]
-        counted += [f"not reached in the median by {', '.join(missed)}"] if missed else []
-        pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'; '.join(counted)}")
+        counted += [f"Not reached in the median by {quantities.few(missed)}"] if missed else []
+        pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'. '.join(counted)}")
     return f"Iterations to {found.target} (median seed) {'. '.join(pieces)}.{left}{other}"

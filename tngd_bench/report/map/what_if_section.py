@@ -92,26 +92,26 @@ def decides(view: MapView, use: DeviceUse) -> str:
         f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
     )
     if exact.empty:
-        return f"{head}; no exact natural gradient was timed there."
+        return f"{head}. No exact natural gradient was timed there."
     rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
     rival_name = view.infos[str(rival[c.OPTIMIZER])].title
     rest = parts["its host (measured)"] + parts["its relaxation (modelled)"]
     level = _level(view, use, int(own[c.PARAMETERS]), rival_name, float(rival["total_median_s"]), rest)
     texts = [text for text in view.crossover_texts if rival_name in text]
-    return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")
+    return f"{head}. {level}." + (f" Modelled: {texts[0]}." if texts else "")
 
 
 def _level(view: MapView, use: DeviceUse, size: int, rival: str, rival_s: float, rest_s: float) -> str:
     """Return the link rate at which the device, `rest_s` of host and relaxation apart, is as fast as its rival."""
     if rival_s <= rest_s:
         return (
-            f"no link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
+            f"No link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
             f"{rival}"
         )
     main = view.calibrations.main
     line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
     bits = float("nan") if line is None else float(line.bits[0])
-    return f"it is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
+    return f"It is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
 
 
 NOWHERE = 1e9

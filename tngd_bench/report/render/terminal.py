@@ -64,7 +64,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     if rows.empty:
         return "", {}
     columns = {"a step": {str(row.optimizer): _step(row) for row in c.each(rows)}}
-    devices = {
+    devices: Cells = {
         str(row.optimizer): stated_seconds(row.modelled_s)
         for row in c.each(rows)
         if results.infos[str(row.optimizer)].modelled

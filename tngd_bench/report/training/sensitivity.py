@@ -62,9 +62,9 @@ def _sweeps(results: Results) -> Iterator[SweepView]:
 
 _READING = (
     "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
-    "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
-    "{margins} (exact one-sided signed-rank test, "
-    "p ≤ 5 %); outside if it and every harsher one are worse by more. Crosses: how many of the seeds run diverged."
+    "milder one are worse than the same seed's ideal run by less than a margin. It is outside if it and every harsher "
+    "one are worse by more (exact one-sided signed-rank test, p ≤ 5 %). Margins fixed beforehand: {margins}. Crosses: "
+    "how many of the seeds run diverged."
 )
 
 

@@ -19,8 +19,8 @@ from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import DIGITAL, MUTED, WRITE
 from tngd_bench.studies.store import columns as c
 
-_CELLS = 7
-"""Cells side by side; a longer sweep has narrower ones."""
+_FEWEST_CELLS = 5
+"""Cells that fit side by side at least; the longest sweep makes them narrower."""
 _ROW_INCHES, _NOTE_INCHES = 0.58, 0.38
 _LOOKS: dict[str, tuple[str, Look]] = {
     "inside": ("✓ no worse than ideal", {"facecolor": DIGITAL.light, "alpha": 0.35}),
@@ -90,11 +90,10 @@ def tolerance_chart(results: Results) -> Chart | None:
         return None
     heights = [_ROW_INCHES if row.cells else _NOTE_INCHES for row in rows]
     figure, axes = charting.panel(sum(heights) + 0.6)
-    top = 0.0
+    top, width = 0.0, 1.0 / max(_FEWEST_CELLS, *(len(row.cells) for row in rows))
     for row, height in zip(rows, heights, strict=True):
         axes.text(0.0, top, row.heading, fontsize=8, va="top")
         axes.text(0.0, top + 0.15, row.where, fontsize=7, va="top", color=MUTED.light)
-        width = 1.0 / max(_CELLS, len(row.cells))
         for number, (text, verdict) in enumerate(row.cells):
             label, look = _LOOKS[verdict]
             frame: Look = {"edgecolor": MUTED.light, "linewidth": 0.8, **look}

@@ -234,7 +234,7 @@ def level_chart(results: Results, case: tuple[CurveMetric, str, pd.DataFrame]) -
         slugs.slug(group, curve.column, "time-to-level"),
         f"Time to each level of {title} ({group})",
         f"Median time to reach each level of {title}. Best level reached by the median seed: {words}.",
-        "Median and quartiles over seeds of the time at which a level is first reached; a seed that never does "
+        "Median and quartiles over seeds of the time at which a level is first reached. A seed that never does "
         "counts as ∞, so a line ends where half of the seeds miss.",
         figure,
         part,

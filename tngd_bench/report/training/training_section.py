@@ -29,8 +29,8 @@ NO_CLOCK = (
     "iterations alone. Not stated:"
 )
 NO_COST = (
-    "Without a time: their cost per iteration was not measured in turn with others at this size and batch, so these "
-    "are compared over iterations alone, and in no figure or map over time:"
+    "Some are compared over iterations alone, and in no figure or map over time: their cost per iteration was not "
+    "measured in turn with others at this size and batch. They are"
 )
 OTHER_SETTINGS = (
     "Figures show each optimizer at its settings of the study and, where it was, tuned. Other settings of one have "
@@ -72,10 +72,11 @@ def training_sections(results: Results) -> tuple[Section, ...]:
 
 
 def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
-    """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
-    return "; ".join(
-        f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()
+    """Return e.g. "Adam and SGD (digits)" for the optimizers of each section."""
+    named = (
+        (quantities.few([infos[label].title for label in labels]), group) for group, labels in without.items()
     )
+    return ". ".join(f"{names} ({group})" for names, group in named)
 
 
 def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
@@ -161,7 +162,8 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     if part["provenance"].str.startswith("median of").any():
         caption += " A target at the median of reruns is missed by half of these reruns."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
-        caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
+        named = ", ".join(sorted(set(targets)))
+        caption += f" {named[:1].upper()}{named[1:]}: {provenance}."
     return tables.table_of("time-to-target", caption, columns, part)
 
 

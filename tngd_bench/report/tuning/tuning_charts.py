@@ -171,7 +171,7 @@ def _finals(search: Mapping[str, Any]) -> str:
     if not search.get("runs_per_finalist"):
         return ""
     return (
-        f"; then the {search['finalists_per_optimizer']} best of each, {search['runs_per_finalist']} run(s) of "
+        f". Then the {search['finalists_per_optimizer']} best of each, {search['runs_per_finalist']} run(s) of "
         f"{search['final_epochs']:g} epoch(s) on further seeds, whose mean decides"
     )
 
@@ -215,14 +215,14 @@ def _tuned_table(
     if search:
         budget = (
             f"{search['tries_per_optimizer']} settings for each ({search['drawn_per_optimizer']} drawn, and the "
-            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}, on "
-            f"{search['problem']}, N = {quantities.count(search['parameters'])}, b = {search['batch_size']}; "
-            f"{search['sampler']}; {quantities.seconds(search['seconds'])} in all; {search['date']}; by "
-            f"`{search['command']}`."
+            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}. "
+            f"Searched on {search['problem']}, N = {quantities.count(search['parameters'])}, "
+            f"b = {search['batch_size']}, in {quantities.seconds(search['seconds'])}. Sampler: "
+            f"{search['sampler'].replace('_', ' ')}. Made on {search['date']} by `{search['command']}`."
         )
     else:
         budget = "The study gives these settings without a record of the search."
     where = f" in sections on {problem}" if problem else ""
-    caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
+    caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds. {budget}"
     name = slugs.slug(*filter(None, ("tuned-settings", problem, searched.removeprefix(SEARCH).lstrip("-"))))
     return tables.table_of(name, caption, shown, data.assign(final_failed=failed), data)

@@ -24,11 +24,11 @@ def quantize(signal: Tensor, bits: int | None, limit: float | None = None) -> Te
     return signal if bits is None else _rounded(signal, full_scale(signal), bits)
 
 
-def quantize_each(rows: Tensor, bits: int | None, limit: float | None = None) -> Tensor:
-    """The same for each row of (k, n) as a signal of its own, with its own full scale."""
+def quantize_each(signals: Tensor, bits: int | None, limit: float | None = None, dim: int = 1) -> Tensor:
+    """The same for each row (`dim` 1) or column (0) of a matrix as a signal of its own, with its own full scale."""
     if limit is not None:
-        return _clipped(rows, bits, limit)
-    return rows if bits is None else _rounded(rows, rows.abs().amax(1, keepdim=True), bits)
+        return _clipped(signals, bits, limit)
+    return signals if bits is None else _rounded(signals, signals.abs().amax(dim, keepdim=True), bits)
 
 
 def _clipped(signal: Tensor, bits: int | None, limit: float) -> Tensor:

@@ -31,15 +31,24 @@ class OUProcess:
 
     Parameters
     ----------
-    operator : `GGN`, any object with its products, or a dense symmetric positive semi-definite matrix (N, N).
-    rhs : g, (N,); None: the operator's own `gradient`, for which the factor form is used.
-    damping : λ ≥ 0.
-    noise_variance : κ₀ ≥ 0.
-    method : transition; "auto" takes dense for a matrix, else the cheaper of gram and krylov (`relaxation_route`).
-        `.method` names it, `.reason` says why.
-    step : δt of euler-maruyama.
-    tolerance : relative tolerance of krylov.
+    operator : GGN, object or Tensor
+        `GGN`, any object with its products, or a dense symmetric positive semi-definite matrix (N, N).
+    rhs : Tensor, optional
+        g, (N,); None: the operator's own `gradient`, for which the factor form is used.
+    damping : float
+        λ ≥ 0.
+    noise_variance : float
+        κ₀ ≥ 0.
+    method : str
+        "auto" takes "dense" for a matrix, else the cheaper of "gram" and "krylov"; or "euler-maruyama". The attribute
+        `method` names what is taken, `reason` says why.
+    step : float
+        δt of "euler-maruyama", in τ.
+    tolerance : float
+        Relative tolerance of "krylov".
 
+    Notes
+    -----
     Source: arXiv 2405.13817 §3.3 (with the signs of its eqs. 22 and 25 put right).
     """
 

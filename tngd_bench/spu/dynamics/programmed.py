@@ -37,12 +37,25 @@ class ProgrammedDevice:
 
     Parameters
     ----------
-    operator : `GGN` (or any object with its products, and `factor()` where single cells matter).
-    rhs : g, (N,); None: the operator's `gradient`. It passes the DAC.
-    noise_variance : κ₀ of the device, signal²; thermal noise of `device` comes on top.
-    generator : programming error now, noise at each `sample`; None: torch's default one.
-    member : (k, K), this one's place in an ensemble of K programmings.
+    device : Device
+        Its imperfections act.
+    operator : GGN or object
+        With the products of `GGN`, and `factor()` where single cells matter.
+    rhs : Tensor, optional
+        g, (N,); None: the operator's `gradient`. It passes the DAC.
+    damping : float
+        λ ≥ 0.
+    noise_variance : float
+        κ₀ of the device, signal²; thermal noise of `device` comes on top.
+    method : str
+        As in `OUProcess`, where the device is simulated by one.
+    generator : Generator, optional
+        Programming error now, noise at each `sample`; None: torch's default one.
+    member : tuple of int
+        (k, K), this one's place in an ensemble of K programmings.
 
+    Notes
+    -----
     The state at a moment, `NodeState`, is that of the nodes and, with an amplifier bandwidth, of lagging amplifiers.
     `settled` begins one, as after writing the arrays, which takes far longer than the lag while the nodes are held;
     `advance` carries it on. `sample` is both. `write` puts another right-hand side on the same arrays.
@@ -74,7 +87,7 @@ class ProgrammedDevice:
         self.scale = 1.0
         if device.needs_arrays and drawn_in_law(device, operator.rows, operator.size, member[1]):
             largest = operator.largest()
-            self._held = ErringFactor(operator, (device.programming_error or 0.0) * largest, generator)
+            self._held = ErringFactor(operator, device.value_error * largest, generator)
             self.scale = programming.largest_unit(device, largest) ** 2
         elif device.needs_arrays:
             programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
@@ -119,10 +132,10 @@ class ProgrammedDevice:
 
     @property
     def varies(self) -> bool:
-        """Whether noise or the levels of converters are in a readout."""
+        """Whether noise, or the levels or the range of converters are in a readout."""
         device = self.device
-        converts = device.dac_bits is not None or device.adc_bits is not None or device.adc_noise_volts
-        return bool(self.noisy or converts)
+        levels = (device.dac_bits, device.adc_bits, device.adc_range)
+        return bool(self.noisy or device.adc_noise_volts or levels != (None, None, None))
 
     def write(self, rhs: Tensor) -> None:
         """Put another right-hand side (N,) onto the nodes, through the DAC; the arrays hold what they held."""

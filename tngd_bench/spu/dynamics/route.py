@@ -57,9 +57,9 @@ def drawn_in_law(device: Device, rows: int, parameters: int, ensemble: int = 1) 
     """Return whether what the cells of a programming hold is drawn only as far as products show it (`ErringFactor`).
 
     That takes a shared array whose cells err independently by programming alone: levels and dead cells belong to
-    single cells, and so do noise by row sums and the finite gain of amplifiers.
+    single cells, and so do wires, noise by row sums and the finite gain of amplifiers.
     """
-    single = device.array_bits is not None or device.stuck_off or device.stuck_on
+    single = device.array_bits is not None or device.stuck_off or device.stuck_on or device.wire_ohm
     plain = device_route(device, ensemble).name == "spectral" and device.programming_error
     return bool(plain and not single and parameters >= LEAST_NODES * rows)
 

@@ -70,21 +70,19 @@ class KroneckerPair:
 
     def solve(self, gradient: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
         """X (n_out, n_in), read from the device in answer to ∇W (n_out, n_in)."""
-        return self._second(_answers(self.inputs, gradient, device, generator), device, generator)
+        first = _answers(self.inputs, gradient, device, generator, 1)
+        return _answers(self.outputs, first, device, generator, 0)
 
     def solve_product(
         self, cotangents: Tensor, inputs: Tensor, device: Device, generator: torch.Generator | None = None
     ) -> Tensor:
         """The same for ∇W = gᵀa from its few rows g (r, n_out) and a (r, n_in), where `rotates_rows`."""
-        (array,) = self.inputs
-        return self._second(array.answer_product(cotangents, inputs, device, generator), device, generator)
+        first = self.inputs[0].answer_product(cotangents, inputs, device, generator)
+        return _answers(self.outputs, first, device, generator, 0)
 
     def rotates_rows(self, device: Device) -> bool:
         """Whether pass 1 is taken in coordinates of eigenvectors, which the rows of ∇W are as well brought to."""
         return len(self.inputs) == 1 and self.inputs[0].modes is not None and device.dac_bits is None
-
-    def _second(self, first: Tensor, device: Device, generator: torch.Generator | None) -> Tensor:
-        return _answers(self.outputs, first.T, device, generator).T
 
     def product(self, x: Tensor) -> Tensor:
         """Γ′ X A′ of the factors as they were to be loaded, (n_out, n_in); they must have been kept."""
@@ -126,11 +124,17 @@ def is_linear(device: Device) -> bool:
 
 
 def _answers(
-    copies: Sequence[SymmetricArray], rows: Tensor, device: Device, generator: torch.Generator | None
+    copies: Sequence[SymmetricArray],
+    signals: Tensor,
+    device: Device,
+    generator: torch.Generator | None,
+    dim: int,
 ) -> Tensor:
+    """Answers to the rows (`dim` 1) or columns (0), which the copies take in turn."""
     if len(copies) == 1:
-        return copies[0].answer(rows, device, generator)
-    found = torch.empty_like(rows)
+        return copies[0].answer(signals, device, generator, dim)
+    found = torch.empty_like(signals)
     for k, array in enumerate(copies):
-        found[k :: len(copies)] = array.answer(rows[k :: len(copies)], device, generator)
+        own = (slice(k, None, len(copies)), slice(None))[:: 1 if dim else -1]
+        found[own] = array.answer(signals[own], device, generator, dim)
     return found

@@ -45,35 +45,50 @@ class SymmetricArray:
             return self.response
         return self.weights.unsqueeze(1) * self.response * self.weights
 
-    def answer(self, rows: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
-        """One readout for each right-hand side, a row of (k, n): D/A conversion, relaxation, A/D conversion."""
-        signals = quantize_each(self._weighed(rows), device.dac_bits)
+    def answer(
+        self, signals: Tensor, device: Device, generator: torch.Generator | None = None, dim: int = 1
+    ) -> Tensor:
+        """One readout for each right-hand side, D/A conversion, relaxation, A/D conversion.
+
+        Right-hand sides are the rows of (k, n) with `dim` 1, the columns of (n, k) with `dim` 0.
+        """
+        written = quantize_each(self._weighed(signals, dim), device.dac_bits, dim=dim)
         if self.modes is None:
-            return self._read(signals @ self.response, device, generator)
-        return self._noisy_answer(signals @ self.modes[0], device, generator)
+            reached = written @ self.response if dim else self.response @ written
+            return self._read(reached, device, generator, dim)
+        vectors = self.modes[0]
+        return self._noisy_answer(written @ vectors if dim else vectors.T @ written, device, generator, dim)
 
     def answer_product(
         self, left: Tensor, right: Tensor, device: Device, generator: torch.Generator | None = None
     ) -> Tensor:
         """The same for the rows of leftᵀ right, factors (r, k) and (r, n), of an array with noise and without DAC."""
         assert self.modes is not None
-        return self._noisy_answer(left.T @ (self._weighed(right) @ self.modes[0]), device, generator)
+        modal = left.T @ (self._weighed(right, 1) @ self.modes[0])
+        return self._noisy_answer(modal, device, generator, 1)
 
-    def _noisy_answer(self, modal: Tensor, device: Device, generator: torch.Generator | None) -> Tensor:
+    def _noisy_answer(
+        self, modal: Tensor, device: Device, generator: torch.Generator | None, dim: int
+    ) -> Tensor:
         """Readouts of right-hand sides in coordinates of the eigenvectors, in which the noise is drawn too."""
         assert self.modes is not None
         vectors, gains, deviations = self.modes
-        reached = torch.addcmul(modal.mul_(gains), _normal(modal, generator), deviations)
-        return self._read(reached @ vectors.T, device, generator)
+        modal.mul_(_along(gains, dim)).addcmul_(_normal(modal, generator), _along(deviations, dim))
+        return self._read(modal @ vectors.T if dim else vectors @ modal, device, generator, dim)
 
-    def _weighed(self, rows: Tensor) -> Tensor:
-        return rows if self.weights is None else rows * self.weights
+    def _weighed(self, signals: Tensor, dim: int) -> Tensor:
+        return signals if self.weights is None else signals * _along(self.weights, dim)
 
-    def _read(self, reached: Tensor, device: Device, generator: torch.Generator | None) -> Tensor:
+    def _read(self, reached: Tensor, device: Device, generator: torch.Generator | None, dim: int) -> Tensor:
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
-        return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range))
+        return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range, dim), dim)
+
+
+def _along(values: Tensor, dim: int) -> Tensor:
+    """Values of nodes (n,) as they multiply signals along `dim`."""
+    return values if dim else values.unsqueeze(1)
 
 
 def program(

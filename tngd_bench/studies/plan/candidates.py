@@ -36,10 +36,13 @@ class SizedProblem:
         """Bytes of a number."""
         return 8 if self.instance.dtype == "float64" else 4
 
-    def iteration(self, settings: Mapping[str, object] | None = None) -> Iteration:
-        """Return an iteration of an optimizer with these settings, as cost formulas take it."""
+    def iteration(self, settings: Mapping[str, object] | None = None, steps: int = 0) -> Iteration:
+        """Return an iteration of an optimizer with these settings, as cost formulas take it.
+
+        It is the mean one of a training of so many `steps`, or the first.
+        """
         size = self.widths.parameters, self.instance.rows, self.instance.batch_size, self.instance.outputs
-        stop = CGIterations.of(settings or {})
+        stop = dataclasses.replace(CGIterations.of(settings or {}), steps=steps)
         return Iteration(*size, self.widths.layers, stop, double=self.itemsize > 4)
 
 
@@ -54,16 +57,14 @@ class CandidateMaker:
         """Return an optimizer for a cost block, which has the machine to itself."""
         return self._candidate(config, problem, self.machine.rate_cost, side_by_side=1)
 
-    def inspected(
-        self, config: OptimizerConfig, problem: SizedProblem, *, training: bool = False
-    ) -> Candidate:
-        """Return an optimizer for an inspection, beside others; in `training` devices are simulated."""
+    def inspected(self, config: OptimizerConfig, problem: SizedProblem, steps: int = 0) -> Candidate:
+        """Return an optimizer for an inspection, beside others, or for a training of so many `steps`."""
         rate, beside = self.machine.rate_training, self.execution.workers
-        return self._candidate(config, problem, rate, side_by_side=beside, training=training)
+        return self._candidate(config, problem, rate, side_by_side=beside, steps=steps)
 
     def trained(self, config: OptimizerConfig, problem: SizedProblem, iterations: int) -> Candidate:
         """Return an optimizer for a training run, skipped too where the whole run exceeds its limit."""
-        candidate = self.inspected(config, problem, training=True)
+        candidate = self.inspected(config, problem, iterations)
         seconds, limit = iterations * candidate.least_seconds, self.execution.trial_seconds_limit
         if candidate.skip is not None or seconds <= limit:
             return candidate
@@ -99,10 +100,10 @@ class CandidateMaker:
         rate: float,
         *,
         side_by_side: int,
-        training: bool = False,
+        steps: int = 0,
     ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
-        cost, simulates = predicted(config, problem, training=training)
+        cost, simulates = predicted(config, problem, steps)
         if not cost.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = cost_of("sgd", problem.iteration(), problem.itemsize)
@@ -128,13 +129,14 @@ def _device(config: OptimizerConfig) -> Device | None:
     return entry.device({**entry.defaults, **config.settings})
 
 
-def predicted(
-    config: OptimizerConfig, problem: SizedProblem, *, training: bool = False
-) -> tuple[PredictedCost, str]:
-    """Return the cost of an iteration, and what to say of a device that is simulated."""
+def predicted(config: OptimizerConfig, problem: SizedProblem, steps: int = 0) -> tuple[PredictedCost, str]:
+    """Return the cost of an iteration, and what to say of a device that is simulated.
+
+    It is the mean one of a training of so many `steps`, in which devices are always simulated, or the first.
+    """
     settings, device = config.settings, _device(config)
-    iteration, simulates = problem.iteration(settings), ""
-    if device is not None and not training:
+    iteration, simulates = problem.iteration(settings, steps), ""
+    if device is not None and not steps:
         entry = optimizers.get(config.method)
         if entry.device_billed_alone(settings) is not None:
             return host_cost_of(config.method, iteration, device.upload, problem.itemsize, settings), ""

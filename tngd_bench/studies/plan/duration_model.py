@@ -22,7 +22,7 @@ from tngd_bench.studies.store.records import Records, read_records
 
 RUN_START_S = 5.0
 """Until the first trial of a run."""
-TURN_START_S, INSPECTION_START_S = 0.05, 0.25
+TURN_START_S, INSPECTION_START_S = 0.03, 0.05
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""

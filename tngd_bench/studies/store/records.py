@@ -23,7 +23,7 @@ _ITERATION = (c.REPETITION, *c.TIMES, c.OVERLAP_S)
 
 @dataclass(frozen=True)
 class Records:
-    """A study's results.
+    """A study's results, with the tables of its file and the `environment` it was measured in.
 
     `trials`: one row per cost section × size × optimizer × process and per training run; `key` is "FILE#ENTRY" in
     the store. `costs`: one row per timed iteration. `curves`: one row per training iteration. Times are in seconds,
@@ -40,8 +40,15 @@ class Records:
 
 
 def read_records(place: Path | StoreReader) -> Records:
-    """Return the records of a store, or of the one in `place`; StoreError when there is none or it is damaged.
+    """Return the records of a store; StoreError when there is none or it is damaged.
 
+    Parameters
+    ----------
+    place : Path or StoreReader
+        The store, its folder or its file, or the folder that it lies in.
+
+    Notes
+    -----
     Files that belong to no trial of the study, and torn or edited ones, are left out and named in `ignored`. The frames
     are kept in a store's folder as Parquet, and taken from there as long as no file has changed.
     """

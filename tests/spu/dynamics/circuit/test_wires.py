@@ -131,6 +131,22 @@ def test_an_array_behind_wires_relaxes_as_what_it_acts_as() -> None:
     assert torch.allclose(diagonal, torch.tensor(expected, dtype=torch.float64), rtol=1e-12)
 
 
+def test_the_losses_that_the_documentation_gives() -> None:
+    values = torch.randn(256, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values /= values.abs().max()
+    device = Device.preset("rram").override(wire_ohm=0.35)
+
+    def loss(tile: int) -> float:
+        tiled = device.override(tile_rows=tile, tile_columns=tile)
+        held = with_wires(values.clamp_min(0.0), (-values).clamp_min(0.0), tiled, 1.0)
+        return float((1.0 - held / values)[values.abs() > 0.5].max())
+
+    assert loss(64) == pytest.approx(0.008, rel=0.1)
+    assert loss(128) == pytest.approx(0.027, rel=0.1)
+    with pytest.raises(ValueError, match="lose 11% of its signal on a tile of 256 × 256"):
+        loss(256)
+
+
 def test_wires_need_conductances() -> None:
     with pytest.raises(ValueError, match="cells_per_value must be 2 with wire_ohm"):
         Device.ideal().override(wire_ohm=1.0)

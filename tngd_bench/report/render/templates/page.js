@@ -220,6 +220,7 @@
     }
     panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
+    svg.style.display = parts.length > 0 ? "" : "none";
     panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the sizes won, of those vouched for: ${parts.join(", ")}.` : "No size is vouched for.";
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
@@ -233,8 +234,11 @@
   };
   const reset = () => {
     for (const [name, value] of Object.entries(known.start)) field(name).value = String(value);
-    field("kfac").checked = false;
-    draw();
+    for (const takesPart of [false, true]) {  // with K-FAC where no exact solver has a map
+      field("kfac").checked = takesPart;
+      draw();
+      if (svg.style.display === "") break;
+    }
   };
   panel.addEventListener("input", draw);
   panel.querySelector("button").addEventListener("click", reset);
