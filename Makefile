@@ -72,9 +72,13 @@ lint: setup
 	$(BIN)/mypy
 
 # The site in build/docs, its examples run and its warnings errors; `docs-links` asks every address outside it.
-docs docs-links: setup
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto \
-	  $(if $(filter docs,$@),--builder html,--builder linkcheck --define plot_gallery=0) docs build/$@
+SPHINX := $(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs auto
+
+docs: setup
+	$(SPHINX) --builder html docs build/docs
+
+docs-links: setup
+	$(SPHINX) --builder linkcheck --define plot_gallery=0 docs build/docs-links
 
 # The lower floors against their bars; `--large` and `--training` have more. PEERS=1: other optimizers' steps against SGD.
 bench-core: setup

@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "filename_pattern": rf"^(?!.*({'|'.join(MISSING) or 'nothing'}))",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": (),
     "plot_gallery": "True",
     "download_all_examples": False,
     "show_memory": False,

@@ -45,8 +45,8 @@ folder = Path(tempfile.mkdtemp())
 study.run(folder)
 
 # %%
-# What was measured, as data frames. `figures(folder)` of `tngd_bench.report` draws them, and `build_report`
-# writes the page.
+# What was measured, as data frames. `figures(folder)` of `tngd_bench.report` draws them, and `build_report` writes
+# the page. Nothing is tuned here and the trainings are short, so that the accuracies rank nobody.
 
 results = Results(folder)
 print(results.cost_summary[["optimizer", "parameters", "total_median_s"]])

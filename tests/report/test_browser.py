@@ -84,8 +84,8 @@ def test_a_phone_has_the_answer_a_picture_and_the_contents_within_two_screens(br
     box = opened.page.locator("#step svg").bounding_box()
     assert box["y"] + box["height"] <= 2 * 844
     contents = opened.page.get_by_role("navigation", name="Contents")
-    opened.page.mouse.wheel(0, 3000)
-    opened.page.wait_for_function("window.scrollY > 1000")
+    opened.page.evaluate("window.scrollTo({top: 3000, behavior: 'instant'})")
+    assert opened.page.evaluate("window.scrollY") > 1000
     assert contents.bounding_box()["y"] == 0
     opened.context.close()
 

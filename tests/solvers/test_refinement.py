@@ -186,6 +186,16 @@ def test_noise_lets_the_residual_vary_and_not_grow(ggn: GGN) -> None:
         assert residuals[-1] < SLACK * min(residuals[:-1])
 
 
+def test_noise_is_to_a_correction_what_it_is_to_the_first_x(ggn: GGN) -> None:
+    """Residuals are sent at the size of g, so that each round brings x nearer by the same factor, noise and all."""
+    solver = Thermodynamic(
+        analog_time=400.0, start="zero", noise_variance=1e-7, refinements=4, generator=seeded()
+    )
+    residuals = solver.relax(ggn, None, DAMPING, None).residuals
+    assert residuals[0] > 1e-4
+    assert residuals[-1] < 1e-8
+
+
 @pytest.mark.parametrize(
     ("device", "t", "within"),
     [

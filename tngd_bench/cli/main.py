@@ -40,7 +40,7 @@ _VERBS = {
 
 _EPILOG = """\b
 Examples:
-  tngd-bench run                        the quick study: five minutes on two cores
+  tngd-bench run                        the quick study: three minutes on two cores
   tngd-bench run smoke --output out     a study of seconds, into the folder out
   tngd-bench run my-study.toml --set execution.workers=4
   tngd-bench plan quick                 what it would run, how long, and what it would skip
@@ -68,6 +68,7 @@ class _Verbs(click.Group):
             return None
         command = import_module(_VERBS[cmd_name]).command
         assert isinstance(command, click.Command)
+        command.name = cmd_name  # each file calls its verb `command`
         return command
 
     def resolve_command(

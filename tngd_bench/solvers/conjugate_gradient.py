@@ -20,14 +20,26 @@ SPACES = ("auto", "rows", "parameters")
 class CG(Solver):
     """Conjugate gradients from x = 0 until ‖r‖ ≤ rtol·‖rhs‖ or `max_iterations` products (Hestenes, Stiefel 1952).
 
-    For the batch gradient g = Bᵀw every iterate is x = Bᵀy, so the same recurrence runs on vectors of m rows with one
-    product by K = BBᵀ a step, and N appears once, at the end: `space` "rows". "parameters" is the paper's form, one
-    product by G and vectors of length N. "auto" takes rows wherever it applies: the right-hand side is the gradient,
-    it lies in the range of Bᵀ, and there is no preconditioner.
+    Parameters
+    ----------
+    max_iterations : int
+        Most products.
+    rtol : float
+        Relative residual to stop at.
+    preconditioner : callable, optional
+        Maps a residual (N,) to an approximation of (G + λI)⁻¹ r; a fixed symmetric positive definite matrix, or
+        `flexible` must be set.
+    space : str
+        For the batch gradient g = Bᵀw every iterate is x = Bᵀy, so the same recurrence runs on vectors of m rows with
+        one product by K = BBᵀ a step, and N appears once, at the end: "rows". "parameters" is the paper's form, one
+        product by G and vectors of length N. "auto" takes rows wherever it applies: the right-hand side is the
+        gradient, it lies in the range of Bᵀ, and there is no preconditioner.
+    flexible : bool
+        Each direction is made conjugate to the last by zᵀ(r − r₋), which holds whatever made z (Golub and Ye 1999;
+        Notay 2000, FCG(1)), at a product of two vectors and one more of them.
 
-    `preconditioner` maps a residual (N,) to an approximation of (G + λI)⁻¹ r; it must be a fixed symmetric positive
-    definite matrix, or `flexible` set: then each direction is made conjugate to the last by zᵀ(r − r₋), which holds
-    whatever made z (Golub and Ye 1999; Notay 2000, FCG(1)), at a product of two vectors and one more of them.
+    Notes
+    -----
     λ = 0 converges to the minimum-norm solution for a rhs in the range of G, and raises ValueError otherwise. With a
     prior p the iterations start there. `.history` of a result holds the residual after each product, relative to the
     one of p, rhs − G p.

@@ -62,8 +62,12 @@ class Thermodynamic(AnalogSettings, Solver):
     on the same arrays from zero, whatever `start` is: a correction has no previous value. On the ideal device it is as
     if t went on. The refined x is the state that a carried start writes, through the D/A converters.
 
-    Raises UnstableDeviceError where the arrays as programmed have a growing mode, RefinementError where the last
-    refinement made the residual larger.
+    Raises
+    ------
+    UnstableDeviceError
+        The arrays as programmed have a growing mode.
+    RefinementError
+        The last refinement made the residual larger.
     """
 
     device: Device = field(default_factory=Device.ideal)

@@ -1,5 +1,6 @@
 """The digital host's part of an iteration on the device: loss, gradient, Jacobian, loss Hessian."""
 
+import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature import GGN
@@ -26,14 +27,16 @@ def host_pass(
     stream them; "factored" stops at layer inputs and output gradients. B is formed in place of J: same shape, same
     cost, the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not
     fit (`GGN.matrix_free`), a few columns of S are made and dropped at a time; `columns` stops after that many.
-    `products` are those by G that refinements or conjugate gradients take. `verify` is as in `GGN`, off by default
+    `products` are those by G that refinements or conjugate gradients take, each with a residual, an update and an inner
+    product. `verify` is as in `GGN`, off by default
     because a check is no part of an iteration.
     """
     DEVICE_FIELDS["upload"].accepted.check("upload", upload)
     ggn = GGN(model, loss, inputs, targets, verify=verify)
-    vector = ggn.gradient
+    x = ggn.gradient
     for _ in range(products):
-        ggn.matvec(vector)
+        residual = torch.sub(ggn.gradient, ggn.matvec(x).add_(x))
+        x = torch.add(x, residual, alpha=1.0 / max(float(residual @ residual), 1.0))
     if ggn.matrix_free:
         last = ggn.rows_per_sample if columns is None else min(columns, ggn.rows_per_sample)
         for first in range(0, last, COLUMNS_AT_ONCE):

@@ -278,6 +278,7 @@ def test_a_second_sweep_is_refused_and_set_and_sweep_have_the_same_names(capsys)
         "batch=32",
         "device=rram",
         "analog_time=5",
+        "refinements=3",
     ):
         name, _, value = text.partition("=")
         assert command_line.run([*words, "--set", text, "--json"]) == 0
@@ -375,3 +376,20 @@ def test_a_network_by_name_needs_no_sizes_and_no_torch():
     assert done.stdout.rstrip().endswith("False")
     assert "N = 25,557,032, b = 8, d_z = 1,000, m = 8,000" in done.stdout
     assert "N = 124,439,808, b = 8, d_z = 51,463,168" in done.stdout
+
+
+def test_a_sweep_has_thermodynamic_kfac_by_copies(capsys):
+    words = ["--processor", "a100", "--sweep", "refinements=0,2"]
+    rows = json.loads(predict(*SIZES, *words, "--json"))
+    whole = json.loads(predict(*SIZES, "--processor", "a100", "--json"))["tkfac"]["by_copies"]
+    assert [rows[0][f"tkfac_{each['copies']}_s"] for each in whole] == [
+        each["iteration_at_least_seconds"] for each in whole
+    ]
+    assert all(rows[1][f"tkfac_{each['copies']}_s"] > rows[0][f"tkfac_{each['copies']}_s"] for each in whole)
+    text = predict(*SIZES, *words)
+    assert "tkfac_1 " in text
+    assert "only the abstract was read" in text
+    assert not any(name.startswith("tkfac") for name in json.loads(predict(*SIZES, *words[2:], "--json"))[0])
+    given = ["predict", "--parameters", "10", "--batch", "1", "--outputs", "1", "--refinements", "-1"]
+    assert command_line.run(given) == 3
+    assert "'-1' is not a whole number >= 0" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers import CG, Gram, Thermodynamic
 from tngd_bench.spu import Device
 from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.dynamics.route import drawn_in_law
 
 IDEAL = Device.ideal()
 DAMPING, T = 0.01, 30.0
@@ -102,6 +103,21 @@ def test_flexible_and_standard_are_one_where_the_map_is_fixed_and_symmetric(ggn:
             found.append(CG(8, 1e-9, answers, flexible=flexible).solve(ggn, damping=DAMPING))
         first, second = found
         torch.testing.assert_close(first.solution, second.solution, rtol=1e-7, atol=1e-10)
+
+
+def test_an_array_drawn_in_law_answers_as_a_fixed_symmetric_matrix() -> None:
+    """Of whose cells only what products show is drawn, whenever they are made."""
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Linear(64, 60), nn.Tanh(), nn.Linear(60, 10)).double()
+    ggn = GGN(wide, LOSS, torch.rand(4, 64, dtype=torch.float64), torch.arange(4))
+    device = IDEAL.override(programming_error=0.01, shared_array=True, hessian_array=False)
+    assert drawn_in_law(device, ggn.rows, ggn.size)
+    answers = analog(device).preconditioner(ggn, DAMPING)
+    assert answers.is_linear
+    first, second = torch.randn(2, ggn.size, generator=seeded(), dtype=torch.float64)
+    one, two = answers(first), answers(second)
+    assert float(one @ second) == pytest.approx(float(two @ first), rel=1e-9)
+    torch.testing.assert_close(answers(first), one, rtol=1e-10, atol=1e-12)
 
 
 def test_without_preconditioner_flexible_changes_nothing(ggn: GGN) -> None:

@@ -32,6 +32,7 @@ class Counts:
     cg: CGIterations = field(default_factory=CGIterations)
     entry: ProblemEntry | None = None
     requested: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    _found: dict[tuple[object, ...], PredictedCost] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def fewest_outputs(self) -> int:
@@ -61,6 +62,14 @@ class Counts:
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
         (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
+        asked = method, n, b, d_z, layers, upload
+        if asked not in self._found:
+            self._found[asked] = self._counted(*asked)
+        return self._found[asked]
+
+    def _counted(
+        self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str
+    ) -> PredictedCost:
         it = Iteration(n, b * d_z, b, d_z, layers, self.cg)
         if method in registry.digital():
             counted = cost_of(method, it, self.itemsize)

@@ -20,8 +20,8 @@ from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
-RUN_START_S = 5.0
-"""Until the first trial of a run."""
+RUN_START_S = 4.0
+"""Until the first trial of a run: the workers load while this process loads, the report's modules too."""
 TURN_START_S, INSPECTION_START_S = 0.03, 0.05
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 STEP_OVERHEAD_S = 2e-4

@@ -3,7 +3,7 @@
     dx = −D (v + λx − g) dt + D √(2κ) dW    ε₁ y' = J₂ x − y + n₁    ε₂ u' = Ĥ y − u + n₂    ε₃ v' = J₁ᵀ u − v + n₃
 
 κ by node, n white noise of the outputs. Where the middle array is wires, u is y. One linear system of all states: its
-propagator over t comes from exponentials over t/2ᵏ and k doublings, in float64.
+propagator over t comes from exponentials over t/2ᵏ and k doublings, in float64, right to rounding times ‖F‖t.
 """
 
 from __future__ import annotations
