@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from tngd_bench.layers import Layer
 from tngd_bench.measure.host_time import HostSide
-from tngd_bench.optimizers.roofline import (
-    Alternative,
-    Model,
-    Prediction,
-    positions_of,
-    predict,
-    square_layers,
-)
+from tngd_bench.optimizers.network_size import Model, positions_of, square_layers
+from tngd_bench.optimizers.roofline import Alternative, Prediction, predict
 from tngd_bench.optimizers.roofline_table import as_table, assumptions
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.processor import Processor

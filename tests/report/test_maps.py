@@ -17,7 +17,8 @@ from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
-from tngd_bench.optimizers.roofline import Model, predict
+from tngd_bench.optimizers.network_size import Model
+from tngd_bench.optimizers.roofline import predict
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map import (
@@ -354,6 +355,10 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
             device = use.device.override(upload=upload)
             alone = predict(device, model=model, batch_size=b, outputs=d_z, processor=processor)
             assert seconds[place] == pytest.approx(alone.host_seconds, rel=1e-3)
+            beside = {key: each[place] for key, each in data["streamed"][upload].items()}
+            writing = beside["words"] * 16 / 50e9 + beside["seconds"]
+            saved = min(beside["making"] * alone.host_seconds, writing) * (1 - 1 / d_z)
+            assert saved == pytest.approx(alone.saved_seconds, rel=1e-3)
             times = {each.name: each.seconds for each in alone.alternatives}
             assert rated["digital"]["kfac"][place] == pytest.approx(times["kfac"], rel=1e-3)
 

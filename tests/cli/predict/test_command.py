@@ -12,7 +12,7 @@ from tngd_bench.cli import main as command_line
 from tngd_bench.cli.predict.command import command
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import predicted_cost
-from tngd_bench.optimizers.roofline import square_layers
+from tngd_bench.optimizers.network_size import square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device
 from tngd_bench.spu.processor import NUMBER_BYTES, Processor

@@ -58,7 +58,8 @@ class Block(nn.Module):
         future = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
         mixed = scores.masked_fill(future, float("-inf")).softmax(-1) @ v
         x = x + self.out(mixed.transpose(1, 2).reshape(b, t, h))
-        return x + self.narrow(nn.functional.gelu(self.wide(self.between(x))))
+        added: Tensor = self.narrow(nn.functional.gelu(self.wide(self.between(x))))
+        return x + added
 
 
 class GPT2(nn.Module):

@@ -8,7 +8,8 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost_of
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import host_cost, square_layers
+from tngd_bench.optimizers.network_size import square_layers
+from tngd_bench.optimizers.roofline import host_cost
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
 

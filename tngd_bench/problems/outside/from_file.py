@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from tngd_bench import plugin_files, plugins
-from tngd_bench.optimizers.roofline import Model
+from tngd_bench.optimizers.network_size import Model
 from tngd_bench.problems.outside.traced_layers import traced_layers
 
 

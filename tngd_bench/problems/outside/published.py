@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from tngd_bench import arguments
 from tngd_bench.layers import Layer
-from tngd_bench.optimizers.roofline import Model
+from tngd_bench.optimizers.network_size import Model
 
 
 def resnet50(classes: int = 1000) -> Model:

@@ -58,7 +58,7 @@ class Section:
     """A section of the page, which leaves it out where it is empty.
 
     `points` are computed statements, `statements` pairs of a term and a sentence, `explorer` the data of the what-if
-    panel (see `map_section.explorer`), `exhibits` groups of the section's charts with the claims they decide: a
+    panel (see `panel_data.explorer`), `exhibits` groups of the section's charts with the claims they decide: a
     page shows these charts there, other formats as they come.
     """
 

@@ -168,10 +168,13 @@
       const most = Math.min(64, Math.floor(left * rate / words));
       return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bits` : ""}.`;
     });
+    const streamed = known.streamed[upload], writing = streamed.words[place] * bits / rate + streamed.seconds[place];
+    const saved = Math.min(streamed.making[place] * host, writing) * (1 - 1 / known.outputs);
     return [
       `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
       `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
       `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells on ${Math.round(known.tiles[place]).toLocaleString("en")} tiles.`,
+      ...(saved > 0 ? [`Rows that are sent while the host makes the next ones would save ${seconds(saved)}.`] : []),
       ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
       `Target: ${seconds(allowed)}.`,
       ...needed,

@@ -1,0 +1,115 @@
+"""The data of the what-if panel: from them the page recomputes the map, and what a target needs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.plane import Plane
+from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
+from tngd_bench.optimizers.roofline import hosted, rated_host_seconds, rated_seconds
+from tngd_bench.spu.billing import array_words, parts_of
+from tngd_bench.spu.processor import Processor
+from tngd_bench.studies.store import columns as c
+
+NOWHERE = 1e9
+"""The factor where sizes are far from measured ones, which nothing is vouched for within."""
+
+
+def explorer(
+    calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
+) -> dict[str, object]:
+    """Return the data from which the page recomputes the map when link, τ, bits, t, upload or processor change.
+
+    Seconds of every digital optimizer and of the host, measured with the factors that they are vouched for within, and
+    rated; words on the link, seconds that neither link nor τ decides and what overlap needs, per upload; items without
+    a stated time. Lists in row-major order of the plane, None where there is no model, or no memory for it.
+    """
+    device = calibrations.device_label
+    assert device is not None
+    labels = (*calibrations.digital, device)
+    words, fixed, streamed = {}, {}, {}
+    for upload in ("full", "factored"):
+        changed = replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
+        words[upload] = _flat(batch.link_words(changed))
+        still = replace(changed, analog=replace(use.analog, analog_time=0.0, samples=1, delay=0.0))
+        fixed[upload] = _flat(batch.device_seconds(still))
+        streamed[upload] = _streamed(batch, changed)
+
+    def factor(label: str) -> npt.NDArray[np.float64]:
+        logs = calibrations.half_width(label, batch.distances[label])
+        return np.where(batch.measured, np.exp(np.minimum(logs, 20.0)), NOWHERE)
+
+    rate = use.device.link_rate_bits_per_s
+    return {
+        "sizes": list(batch.sizes),
+        "values": list(batch.values),
+        c.OUTPUTS: batch.fixed,
+        "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
+        "rated": {name: _rated(Processor.named(name), batch, infos) for name in Processor.names()},
+        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0]),
+        "cells": _flat(batch.at_each(lambda n, b, d_z, _: float(use.device.cells(n, b * d_z)))[0]),
+        "methods": {label: infos[label].method for label in labels},
+        "titles": {label: infos[label].title for label in labels},
+        "exact": list(exact),
+        c.DEVICE: device,
+        "ensemble": use.analog.ensemble * use.analog.runs,
+        "host": {upload: _flat(batch.host[upload][0]) for upload in words},
+        "words": words,
+        "streamed": streamed,
+        "fixed": fixed,
+        c.NOT_STATED: [quantities.items([name]) for name in use.not_stated],
+        "factors": {label: _flat(factor(label)) for label in labels},
+        "vouched_factor": VOUCHED_FACTOR,
+        "near": [bool(value) for value in batch.measured.ravel()],
+        "start": {
+            "rate": 14.5 if rate is None else float(np.log10(rate)),
+            "tau": float(np.log10(use.device.time_constant_s)),
+            "bits": use.device.word_bits,
+            "time": use.analog.analog_time + (use.analog.samples - 1) * use.analog.spacing,
+            "upload": use.device.upload,
+            "processor": "",
+            "size": _nearest(batch.sizes, calibrations.main[c.PARAMETERS]),
+            "batch": _nearest(batch.values, calibrations.main[c.BATCH_SIZE]),
+            "target": 1,
+        },
+    }
+
+
+def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]]:
+    """Return what may be written while the host makes rows, words and seconds, and their share of its operations."""
+    device, analog = unlinked.device, unlinked.analog
+    return {
+        "words": _flat(batch.at_each(lambda *size: float(array_words(device, unlinked.work(*size))))[0]),
+        "seconds": _flat(batch.at_each(lambda *size: unlinked.bill(*size).streamed)[0]),
+        "making": _flat(batch.rated(lambda it: hosted(it, device.upload, analog, None, 4)[1])),
+    }
+
+
+def _rated(processor: Processor, batch: Plane, infos: Infos) -> dict[str, object]:
+    """Return the seconds of the digital optimizers and of the host on a processor at its rated speed."""
+    digital = {
+        label: partial(rated_seconds, infos[label].method, processor=processor) for label in batch.digital
+    }
+    host = {each: partial(rated_host_seconds, upload=each, processor=processor) for each in batch.host}
+    return {
+        "title": processor.title,
+        "watts": processor.power_watt,
+        "digital": {label: _flat(batch.rated(seconds)) for label, seconds in digital.items()},
+        "host": {upload: _flat(batch.rated(seconds)) for upload, seconds in host.items()},
+    }
+
+
+def _nearest(values: Sequence[int], value: int) -> int:
+    """Return the place of the value nearest in ratio."""
+    return int(np.argmin(np.abs(np.log(np.array(values) / value))))
+
+
+def _flat(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.ravel()]
