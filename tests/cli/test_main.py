@@ -200,6 +200,7 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_pat
     assert ran.stderr == ""
     lines = ran.stdout.splitlines()
     assert lines[-1] == "report: out/index.html"
+    assert re.fullmatch(r"time: [\d.]+ \w+, planned [\d.]+ \w+", lines[-2])
     counted = re.findall(r"^\[(\d+)/(\d+)\] ", ran.stdout, flags=re.MULTILINE)
     assert counted[-1][0] == counted[-1][1]
     assert f"study smoke: {counted[-1][1]} trials in {len(counted)} processes" in ran.stdout

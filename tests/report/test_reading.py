@@ -58,7 +58,7 @@ def test_the_page_of_a_small_study_reads_easily(built):
     assert stumbles(built.html.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="reads the records of the sample")
 def test_the_sample_page_reads_easily():
     from tngd_bench.studies.store.records import read_records
 
@@ -87,7 +87,7 @@ def _with_smoke() -> list[str]:
     return [name for name in shipped_studies() if "smoke" in read_table(name).profiles or name == "smoke"]
 
 
-@pytest.mark.slow  # runs every shipped study that has a profile of seconds
+@pytest.mark.slow(reason="runs every shipped study that has a profile of seconds")
 @pytest.mark.parametrize("study", _with_smoke())
 def test_the_page_of_every_shipped_study_reads_easily(study, tmp_path):
     from tngd_bench.report import build_report

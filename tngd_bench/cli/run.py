@@ -66,8 +66,8 @@ def command(
     records = read_records(place)
     files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(records, files.answer))
-    click.echo(f"report: {files.html}")
     if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
         click.echo(told)
+    click.echo(f"report: {files.html}")
     missing = tell_missing(files.missing)
     return tell_failed(records.trials, "trials") or missing
