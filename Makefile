@@ -58,8 +58,10 @@ sample: setup
 	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
-# Byte code is kept, whatever the environment says: the tests start hundreds of processes.
+# Byte code is kept, whatever the environment says: the tests start hundreds of processes. One thread of BLAS and OpenMP
+# for each: with two, workers wait for one another at every small product, and its tests take several times as long.
 test: export PYTHONDONTWRITEBYTECODE =
+test: export OMP_NUM_THREADS = 1
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
