@@ -45,6 +45,7 @@ def test_everything_equals_brute_force(architecture: str, loss: str) -> None:
     assert rest is None
     assert torch.equal(ggn.gradient, oracles.gradient(model, loss_module, inputs, targets))
     assert torch.equal(ggn.loss, loss_module(model(inputs), targets).detach())
+    assert ggn.largest() == pytest.approx(float(factor.abs().max()), rel=1e-9)
     for actual, wanted in (
         (ggn.dense(), expected),
         (ggn.gram(), factor @ factor.T),
