@@ -10,6 +10,11 @@ DAMPING = 0.01
 SAMPLES = 400
 
 
+def _shown(value: float) -> float:
+    """Return a value to six digits: asv prints all that there are."""
+    return float(f"{value:.6g}")
+
+
 class Training:
     """Mean loss over the last five of `STEPS` steps from the same start on the same batches."""
 
@@ -33,7 +38,7 @@ class Training:
 
     def track_loss(self, losses, optimizer):
         """The same on every run of one machine."""
-        return sum(losses[optimizer][-5:]) / 5 if optimizer in losses else math.nan
+        return _shown(sum(losses[optimizer][-5:]) / 5) if optimizer in losses else math.nan
 
 
 class Device:
@@ -69,8 +74,8 @@ class Device:
 
     def track_mean_error(self, errors):
         """Relative error of the mean at t = 10⁶ τ."""
-        return errors["mean"]
+        return _shown(errors["mean"])
 
     def track_variance_error(self, errors):
         """Relative error of the mean variance over `SAMPLES` samples at t = 5 τ, at a fixed seed."""
-        return errors["variance"]
+        return _shown(errors["variance"])

@@ -252,11 +252,7 @@ STATEMENTS = (
     Statement(11, "Ratio of equals decided at a look after 3, 4, … 10", 0.05, looked_again, promised=False),
     *(
         Statement(
-            11,
-            f"Ratio of equals decided, stopped at ±{100 * precision:.0f} %",
-            0.05,
-            stopped_at(precision),
-            5.0,
+            11, f"Ratio of equals decided, stopped at ±{100 * precision:.0f} %", 0.05, stopped_at(precision)
         )
         for precision in (0.02, 0.04, 0.06, 0.1)
     ),

@@ -38,7 +38,7 @@ class Report:
 
     version = "1"
     number = 1
-    repeat = (8, 8, 60.0)
+    repeat = (7, 7, 60.0)
     rounds = 1
     warmup_time = 0
     timeout = 300

@@ -10,7 +10,7 @@ class Startup:
 
     version = "1"
     number = 1
-    repeat = (8, 20, 10.0)
+    repeat = (4, 8, 3.0)
     rounds = 2
 
     def setup(self) -> None:

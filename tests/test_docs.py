@@ -121,7 +121,7 @@ def test_a_quick_example_runs(path, capsys):
     assert capsys.readouterr().out
 
 
-@pytest.mark.slow  # processes of a study, and the import of transformers
+@pytest.mark.slow(reason="processes of a study, and the import of transformers")
 @pytest.mark.parametrize(
     "path", [path for path in GALLERY if path.name[:2] not in QUICK], ids=lambda path: path.stem
 )
@@ -140,7 +140,7 @@ def inventory(site):
     return {row.split()[0] for row in rows if " py:" in row}
 
 
-@pytest.mark.slow  # builds the whole site
+@pytest.mark.slow(reason="builds the whole site")
 def test_the_site_builds_without_a_warning_and_has_every_public_name(tmp_path, pages_of_names):
     pytest.importorskip("sphinx")
     words = ["--fail-on-warning", "--keep-going", "--quiet", "--define", "plot_gallery=0"]

@@ -1,5 +1,6 @@
 """What the tests of whole runs share with the processes they start."""
 
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.problems import registry as problems
 from tngd_bench.studies.run.run_trial import run_in_worker
 
 
@@ -138,3 +141,10 @@ def die_and_leave_a_child(connection):
 def die(connection):
     """End as a process does that the kernel kills."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell_start(connection):
+    """Send what a worker has when it begins: objects set aside from the collector, and registries that are read."""
+    read = (problems._found, optimizers._found)
+    found = [each.cache_info().currsize for each in read]
+    connection.send(("done", (gc.get_freeze_count(), found)))

@@ -6,6 +6,7 @@ from multiprocessing import process, util
 
 import pytest
 
+from tests.studies.recorder import tell_start
 from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.run import worker_process
 
@@ -39,3 +40,10 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
     monkeypatch.setattr(worker_process, "_SHORT_FOLDERS", ("/absent",))
     with pytest.raises(EngineError, match="TMPDIR is too long for sockets"):
         worker_process._use_short_socket_paths()
+
+
+def test_a_worker_begins_with_registries_read_and_nothing_old_to_search_for_garbage():
+    context = worker_process.worker_context()
+    set_aside, read = worker_process.call_in_worker(context, tell_start, ())
+    assert set_aside > 10_000
+    assert read == [1, 1]

@@ -107,10 +107,10 @@ class ErringFactor:
         gram = factor.gram()
         lower, self._pivots = _pivoted_root(gram)
         rank = lower.shape[1]
-        self._top = lower[self._pivots].to(gram.dtype)
+        self._top = lower[self._pivots]
         normal = standard_normal(self.rows * rank, generator, gram).view(self.rows, rank)
         rest = _wishart_root(self.rows, self.size - rank, generator, gram)
-        self._held = torch.cat([lower.to(gram.dtype) + error * normal, error * rest], 1)
+        self._held = torch.cat([lower.add(normal, alpha=error), rest.mul_(error)], 1)
         self._known: list[
             tuple[Tensor, Tensor]
         ] = []  # unit vectors (N,) and their images, H's rows and axes beside
@@ -206,12 +206,14 @@ class ErringFactor:
 
 
 def _pivoted_root(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L (m, r), float64, with L Lᵀ = K, and the r rows in which it is lower triangular, in order."""
+    """Return L (m, r) with L Lᵀ = K, and the r rows in which it is lower triangular, in order."""
     tolerance = _PIVOT * torch.finfo(gram.dtype).eps * float(gram.diagonal().max())
-    matrix = gram.to(torch.float64).cpu().numpy()
-    factored, order, rank, _ = lapack.dpstrf(matrix, tol=tolerance, lower=1)
+    matrix = (
+        gram.to("cpu", torch.float64, copy=True).numpy().T
+    )  # symmetric, and in the order that LAPACK overwrites
+    factored, order, rank, _ = lapack.dpstrf(matrix, tol=tolerance, lower=1, overwrite_a=1)
     places = torch.from_numpy(order.astype(np.int64) - 1)
-    lower = torch.from_numpy(np.tril(factored)[:, :rank].copy())
+    lower = torch.from_numpy(factored[:, :rank]).to(gram.dtype).tril_()
     return torch.empty_like(lower).index_copy_(0, places, lower).to(gram.device), places[:rank].to(
         gram.device
     )
