@@ -87,11 +87,11 @@ def test_a_terminal_shows_the_time_passed_and_left_on_one_line(plan, width):
     audience = make_audience(console)
     assert isinstance(audience, LiveAudience)
     audience.planned(plan, ["0", "1", "2", "3"])
-    assert re.fullmatch(r"[\d.]+ s, ≈ 4\.\d s left", audience.clock())
+    assert re.fullmatch(r"\d+ s, ≈ \d s left", audience.clock())
     console.print(audience._progress)
     (line,) = [each for each in file.getvalue().splitlines() if "━" in each]
     assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= width
-    assert audience.clock() in line or width < 80
+    assert "s left" in line  # what runs is cut first
     run_through(audience, plan, ["0", "1", "2", "3"])
     assert "ngd skipped: too large" in file.getvalue()
     assert audience.done == audience.total == 8

@@ -1,5 +1,6 @@
 """Progress of a running study: a live line with the time left on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,8 +41,9 @@ class LiveAudience(PlainAudience):
             BarColumn(bar_width=24 if console.width >= _WIDE else 8),
             MofNCompleteColumn(),
             _Clock(self.clock),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=console,
+            expand=True,
             transient=True,
         )
         self._task = self._progress.add_task("preparing", total=None)
@@ -94,7 +96,12 @@ class LiveAudience(PlainAudience):
         elapsed = time.monotonic() - self._start
         still = predicted_seconds([*self._pending.values()], self._workers)  # trials end in other threads
         left = remaining_seconds(elapsed, self.predicted_s, still)
-        return f"{duration(float(round(elapsed)), digits=2)}, ≈ {duration(left, digits=2)} left"
+        return f"{_whole(elapsed)}, ≈ {_whole(left)} left"
+
+
+def _whole(seconds: float) -> str:
+    """Return seconds without a fraction, and minutes or hours in two digits."""
+    return duration(float(math.ceil(seconds)), 1 if seconds <= 119 else 2)
 
 
 class _Clock(ProgressColumn):
