@@ -169,8 +169,8 @@ def test_a_killed_study_goes_on_from_what_it_had_finished(many, tmp_path, chance
 
 @pytest.mark.parametrize("kills", KILLS)
 def test_a_killed_worker_costs_its_own_trial_only(many, tmp_path, chance, kills):
-    table = many(seeds=2 if kills == 1 else 80)
-    killer = Killer(trial_processes, kills, chance, pause=0.3 if kills == 1 else 1.0)
+    table = many(seeds=6 if kills == 1 else 80)
+    killer = Killer(trial_processes, kills, chance, pause=0.1 if kills == 1 else 1.0)
     audience = Hunted(killer)
     result = run_study(LoadedStudy(make_study(table), "shipped"), tmp_path / "out", audience)
     killer.stop()

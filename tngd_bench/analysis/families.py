@@ -79,9 +79,10 @@ def device_title(infos: Infos, labels: Collection[str] | None = None) -> str:
     """Return the title, without settings, of the first optimizer on a device among `labels` (all); TNGD's for none."""
     modelled = (each for each in infos.values() if each.modelled and (labels is None or each.label in labels))
     found = next(modelled, None)
-    if found is None or not registry.is_known(found.method):
-        return registry.get("tngd").title if found is None else found.title
-    return registry.get(found.method).title
+    if found is None:
+        return registry.get("tngd").title
+    entry = registry.recorded(found.method)
+    return found.title if entry is None else entry.title
 
 
 def titles(infos: Infos) -> dict[str, str]:

@@ -141,7 +141,8 @@ class Thermodynamic(AnalogSettings, Solver):
         if state is None or self.start != "previous":
             x0, t = self._fresh(device), self.analog_time
         else:
-            x0 = quantize(state, self.device.dac_bits) if self.writes_state else state * self.device.held
+            held = state if self.device.held == 1.0 else state * self.device.held
+            x0 = quantize(state, self.device.dac_bits) if self.writes_state else held
             t = self.analog_time - self.delay
         readout, reached = self._read(device, x0, t)
         if self.refinements:

@@ -28,6 +28,8 @@ OTHER_MEANINGS = {
     "report/claims/paper_charts.py": {"seed"},  # words
     "report/study_tables.py": {"optimizer", "settings"},
     "report/training/training_section.py": {"finished"},  # how many finished
+    "analysis/design/machine.py": {"optimizer"},  # an argument
+    "report/map/energy_chart.py": {"device"},  # a column of its own table
 }
 """Names that are written out where they mean something else than a column of records, by module."""
 

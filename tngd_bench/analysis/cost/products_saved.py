@@ -74,7 +74,8 @@ def products_saved(results: Results) -> pd.DataFrame:
 
 
 def _is_preconditioned(method: str) -> bool:
-    return registry.is_known(method) and registry.get(method).family == "preconditioned"
+    entry = registry.recorded(method)
+    return entry is not None and entry.family == "preconditioned"
 
 
 def _plain(

@@ -19,20 +19,16 @@ _PARTS = {
     "link_s": ("link and writing (modelled)", WRITE, "////"),
     c.RELAX_S: ("relaxation (modelled)", RELAX, "xxxx"),
 }
-_FURTHER = ("kfac", "spring", "adam")
 
 
 def shown_rows(summary: pd.DataFrame, infos: Infos) -> pd.DataFrame:
     """Return the rows of `summary` at the one size shown, the quickest setting of each method shown, quickest first.
 
-    Shown are all devices, K-FAC, the natural gradient with a memory, the quickest exact one, and Adam; of a study
-    without these methods all that were timed there.
+    Solvers of one exact step are one method.
     """
     here = main_size(summary, infos).drop_duplicates(c.METHOD)
-    exact = here[here[c.METHOD].isin(exact_natural())][c.METHOD].head(1)
-    modelled = here[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
-    shown = here[modelled | here[c.METHOD].isin([*_FURTHER, *exact])]
-    shown = here if len(shown) < 2 else shown
+    exact = here[here[c.METHOD].isin(exact_natural())]
+    shown = here.drop(index=exact.index[1:])
     return shown.assign(host_s=shown["digital_median_s"], link_s=shown[c.WRITE_S] + shown[c.READ_S])
 
 
