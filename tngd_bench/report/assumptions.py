@@ -206,7 +206,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "Stops at its tolerance or its largest number of iterations, whichever is first (settings below).",
         ),
         (
-            "Convergence",
+            "Trainings",
             "All optimizers share start and batches of a seed. Settings are those of the study, not tuned unless the "
             "study says so. Bands are quartiles over seeds; with few seeds they are wide in truth and narrow in print.",
         ),

@@ -72,8 +72,8 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
     others = {name: Results(one) for name, one in (beside or {}).items()}
     claims = JudgedStudies({str(records.study.get("name", "study")): results, **others})
     maps, findings = map_results(results), find(results)
-    told = {"what-if": maps.decides, "numbers": findings.cost}
-    told |= {"convergence": findings.convergence, "noise": findings.noise}
+    told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
+    told |= {"convergence": ("Convergence", findings.convergence), "noise": ("Noise", findings.noise)}
     sections = (
         maps.map,
         maps.what_if,
@@ -83,7 +83,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         *_background_sections(results),
     )
     sections = tuple(
-        replace(section, points=(told[section.anchor], *section.points))
+        replace(section, statements=(told[section.anchor], *section.statements))
         if section.anchor in told and not section.is_empty
         else section
         for section in sections

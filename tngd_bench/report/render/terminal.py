@@ -1,8 +1,7 @@
-"""The summary that a run prints when it ends: the page's bottom line, one table of one size, what to measure next."""
+"""The summary that a run prints when it ends: one table of one size, the page's bottom line, what to measure next."""
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -30,12 +29,12 @@ def terminal_summary(records: Records, said: Answer | None = None) -> Renderable
     results = Results(records)
     said = answer(results) if said is None else said
     title = Text(str(results.study.get("title", "")), style="bold")
-    parts = [title, Text(), Text(" ".join((f"Bottom line: {said.bottom_line}", *said.facts))), Text()]
     counts = records.trials[c.STATUS].value_counts().sort_index().items()
-    last = [f"{each.term}: {each.text}" for each in said.paragraphs if each.term == _NEXT]
+    last = [" ".join((f"Bottom line: {said.bottom_line}", *said.facts))]
+    last += [f"{each.term}: {each.text}" for each in said.paragraphs if each.term == _NEXT]
     last += [f"Cost and training trials: {', '.join(f'{n} {status}' for status, n in counts) or 'none'}"]
     last += filter(None, [code_parts.told(records.trials.get(c.CODE, ()))])
-    return Group(*parts, *_table(results), *map(Text, last))
+    return Group(title, *_table(results), *map(Text, last))
 
 
 def _table(results: Results) -> Iterator[RenderableType]:
@@ -47,7 +46,7 @@ def _table(results: Results) -> Iterator[RenderableType]:
             columns |= own
     if not columns:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table()
     table.add_column("optimizer", overflow="fold")
     for heading in columns:
         table.add_column(heading, justify="right")
@@ -100,7 +99,7 @@ def _trained(results: Results) -> tuple[str, dict[str, Cells]]:
     more = c.outside_sweeps(results.final)[c.GROUP].nunique() - 1
     where = f"Training {first[c.GROUP]}: {first[c.PROBLEM]}, N = {quantities.count(first[c.PARAMETERS])}"
     finished = {label: f"{row.finished}/{row.trials}" for label, row in rows.items()}
-    return f"{where}.{_others(more, 'training')}", {f"final {score.title}": reached, "seeds": finished}
+    return f"{where}.{_others(more, 'training')}", {"seeds": finished, f"final {score.title}": reached}
 
 
 def _others(more: int, what: str) -> str:

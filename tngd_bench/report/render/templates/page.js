@@ -166,7 +166,7 @@
       const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
       if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
       const most = Math.min(64, Math.floor(left * rate / words));
-      return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bits` : ""}.`;
+      return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bit${most === 1 ? "" : "s"}` : ""}.`;
     });
     const streamed = known.streamed[upload], writing = streamed.words[place] * bits / rate + streamed.seconds[place];
     const saved = Math.min(streamed.making[place] * host, writing) * (1 - 1 / known.outputs);
