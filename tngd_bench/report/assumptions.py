@@ -146,7 +146,7 @@ def _stopping(study: Mapping[str, Any]) -> str:
     bound = " or ".join(f"±{100 * each:.3g} %" for each in asked)
     return (
         ". Where a section names a precision, an optimizer gets no further process, from the third on, once the 95 % "
-        f"interval of its ratio to the first one is within {bound}, and intervals are made with the quantile of "
+        f"interval of its ratio to the first one is within {bound}. Intervals are made there with the quantile of "
         f"{100 * enough_processes.LEVEL:.0f} %, which makes up for the choice"
     )
 

@@ -84,7 +84,7 @@ def test_learning_names_the_device_and_the_best_other_with_what_seeds_tell(study
     study.train("sgd", [0.3] * 3, accuracy=[0.6, 0.7, 0.7])
     found = told(answered(study), "Learning")
     assert found.text == (
-        "On digits-mlp TNGD ends at 92 % test accuracy, K-FAC at 80 % (3 seeds, too few to tell)."
+        "On digits-mlp TNGD ends at 92 % test accuracy; K-FAC at 80 % (3 seeds, too few to tell)."
     )
     assert found.bold == "92 %"
 

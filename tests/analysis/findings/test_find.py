@@ -178,7 +178,7 @@ def test_too_few_pairs_are_said_to_test_nothing_and_how_many_are_needed(study):
     sentence = study.find().cost
     assert "NGD (Gram) at N = 100. Untested. A test takes 5 paired iterations from 3 processes" in sentence
     assert sentence.endswith(
-        "NGD (Gram) (untested: 3 paired iterations from 3 processes, a test takes 5 from 3 processes)."
+        "NGD (Gram). This is untested: 3 paired iterations from 3 processes, and a test takes 5 from 3 processes."
     )
     assert "not confirmed" not in sentence
 

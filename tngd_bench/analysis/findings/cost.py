@@ -120,13 +120,13 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     time = float(c.only(part, optimizer=rival)[c.TOTAL_S].median())
     text += (
         f" That is {ratio.text} the {quantities.seconds(time)} of the strongest digital competitor, "
-        f"{infos[rival].title}{_apart(total / time, ratio)}{_doubt(ratio)}."
+        f"{infos[rival].title}.{_apart(total / time, ratio)}{_doubt(ratio)}"
     )
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
-    return f"{text} It is {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}{_doubt(ratio)}."
+    return f"{text} It is {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}.{_doubt(ratio)}"
 
 
 _AGREE = 1.05
@@ -134,17 +134,17 @@ _AGREE = 1.05
 
 
 def _apart(quotient: float, ratio: iteration_cost.Ratio) -> str:
-    """Return why the ratio is not the `quotient` of the medians told beside it; "" where the two agree."""
+    """Return the sentence why the ratio is not the `quotient` of the medians told before it; "" where the two agree."""
     if ratio.low <= quotient <= ratio.high and 1.0 / _AGREE <= quotient / ratio.value <= _AGREE:
         return ""
     return (
-        ", the median of iterations in pairs (the medians themselves are as "
-        f"{quantities.significant(quotient)} to 1: the times scatter)"
+        " That ratio is the median of iterations in pairs. The medians themselves are as "
+        f"{quantities.significant(quotient)} to 1: the times scatter."
     )
 
 
 def _doubt(ratio: iteration_cost.Ratio) -> str:
-    """Return what keeps a ratio from being a difference, "" where nothing does."""
+    """Return the sentence that says what keeps a ratio from being a difference, "" where nothing does."""
     if not ratio.tested:
-        return f" (untested: {ratio.amount}, a test takes {iteration_cost.NEEDED})"
-    return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
+        return f" This is untested: {ratio.amount}, and a test takes {iteration_cost.NEEDED}."
+    return "" if ratio.decided else " No difference is confirmed: the interval holds 1."

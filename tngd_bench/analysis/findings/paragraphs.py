@@ -156,7 +156,7 @@ def learning(results: Results) -> Text | None:
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
     for best in list(ranked.drop(first).index)[:1]:
         said.append(section.undecided(first, [label for label in labels if label != first], score, best))
-        text += f", {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
+        text += f"; {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
     return f"{text} ({', '.join(filter(None, said))}).", bold, "learning"
 
 

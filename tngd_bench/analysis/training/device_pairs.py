@@ -161,7 +161,7 @@ def _judged(pair: DevicePair, infos: Infos) -> str:
         last = pair.scores[-1]
         where.append(f"{last.score.title} {change(last)}")
     if pair.note:
-        where.append(pair.note)
+        where.append(pair.note.removeprefix("not confirmed: "))
     return f"{infos[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
 
 
