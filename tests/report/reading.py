@@ -20,6 +20,7 @@ _NO_PROSE_CLASSES = {"files", "records", "parts", "statement", "rule", "judgemen
 """Links, the numbers behind a verdict, and words that were fixed before the run: a claim and its test."""
 _SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“`(0-9])|;\s+")  # and the items of a list
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*[A-Za-z]|[A-Za-z]")
+_SETTINGS = re.compile(r"\([^()]*=[^()]*\)")
 _TOKEN = re.compile(r"\S*\w\S*")
 _NAMES = r"d_z|t_d|pytorch_optimizer"
 """Symbols, and a package by its name."""
@@ -43,8 +44,8 @@ class Prose:
             yield from (piece for piece in _SENTENCE.split(block) if _WORD.search(piece))
 
     def too_long(self) -> list[str]:
-        """Return the sentences with more than `LONGEST` words, numbers counted."""
-        return [text for text in self.sentences() if len(_TOKEN.findall(text)) > LONGEST]
+        """Return the sentences with more than `LONGEST` words, numbers counted, settings in brackets not."""
+        return [text for text in self.sentences() if len(_TOKEN.findall(_SETTINGS.sub("", text))) > LONGEST]
 
     def internal(self) -> list[str]:
         """Return names from inside the program, each with what stands around it."""
