@@ -83,7 +83,7 @@ def state_writes(work: Workload) -> int:
 
 
 def arrays_of(device: DeviceDescription, work: Workload) -> tuple[Array, ...]:
-    """Return the arrays of J, H and Jᵀ that an iteration uses."""
+    """Return the arrays of J, H and Jᵀ that an iteration uses; the last holds J, (m, N), read along its columns."""
     m, sizes = work.rows, work.sizes
     middle = (Array(m, m, work.devices),) if device.hessian_array else ()
     if device.shared_array:

@@ -40,7 +40,8 @@ NEEDED_WITH = {
 class DeviceDescription:
     """An analog device and its link, in SI units; None means ideal, or "not stated" for a price: a time or an energy.
 
-    Structure (arXiv 2405.13817 app. C): arrays (m, N), (m, m), (N, m), all written each iteration.
+    Structure (arXiv 2405.13817 app. C): arrays of J, H and Jᵀ, all written each iteration. That of Jᵀ holds J, (m, N),
+    driven along its rows and read along its columns.
     """
 
     name: str = "custom"
@@ -164,7 +165,8 @@ class DeviceDescription:
     converters_per_tile: int | None = described(
         "converters of a tile", whole(1), "array", "larger", absent="one an output"
     )
-    """Pairs of A/D and D/A converters on a tile for partial sums; its outputs take turns."""
+    """Pairs of A/D and D/A converters on a tile for partial sums, at most one an output in use; its outputs take
+    turns."""
     cell_area_m2: float | None = price("area of a cell", "array", "m²")
     """Area of a cell with its share of the wires."""
 
@@ -217,7 +219,8 @@ class DeviceDescription:
     first_stage_noise: bool = imperfection("first-stage noise", FLAG, "amplifier", "smaller", default=False)
     """Thermal noise of the first array's cells and feedback: 4kTR·NG at each of its outputs. Exact."""
     amplifier_power_watt: float | None = price("power of an amplifier", "amplifier", "W")
-    """Power of one amplifier while the device relaxes; there is one an output of each array."""
+    """Power of one amplifier while the device relaxes; there is one an output of each array, and with
+    `partial_sums_per_tau` one an output in use of each tile."""
 
     standby_power_watt: float | None = price("standby power", "chip", "W")
     """Power that is drawn all the time that the device takes, whatever it does."""
