@@ -69,6 +69,23 @@ def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
     assert 1e3 * (ledger.items[largest] or 0.0) == pytest.approx(float(line[2]), rel=1e-3)
 
 
+@pytest.mark.parametrize(("setting", "symbol"), [("ensemble", "K"), ("refinements", "k"), ("samples", "n")])
+def test_the_rows_of_the_bill_name_the_settings_that_their_items_grow_with(setting: str, symbol: str) -> None:
+    """Of an iteration that starts at zero, so that no state is written."""
+    rows = dict(
+        re.findall(r"^\| (`write_.*?|`re.*?) \| (.*?) \|", PAGE.partition("## The bill")[2], re.MULTILINE)
+    )
+    seconds = {item: formula for items, formula in rows.items() for item in re.findall(r"\w+", items)}
+    device = STATED.override(**dict.fromkeys(POWERS), calibration_time_s=None)
+    device = device.override(link_rate_bits_per_s=1e9, tile_rows=256, partial_sum_time_s=1.0)
+    once, more = (
+        device.latency(N, M, T, start="zero", **{"samples": 2} | {setting: number}).items for number in (2, 5)
+    )
+    grown = {item for item, value in more.items() if value != pytest.approx(once[item])}
+    named = {item for item in more if re.search(rf"(?<![\w`]){symbol}(?!\w)", seconds[item])}
+    assert named == grown
+
+
 def test_its_commands_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
