@@ -15,12 +15,14 @@ import pytest
 from tngd_bench import plugin_files, spu
 from tngd_bench.cli.main import run
 from tngd_bench.optimizers import TNGD, registry
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 from tngd_bench.spu import Device, billing
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.field_info import markdown_table
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.sources import GRADES
 from tngd_bench.studies.file.reading import shipped_studies
 
 PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
@@ -39,7 +41,7 @@ def test_every_name_exists() -> None:
     known |= registry.get("tkfac").settings.keys() | registry.get("ngd-cg-device").settings.keys()
     known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
     known.add("stability_margin")  # an attribute of an instance of `TNGD`
-    known |= {"ProgrammedDevice", UnstableDeviceError.__name__}
+    known |= {"ProgrammedDevice", UnstableDeviceError.__name__, UnstableStepError.__name__}
     known |= {name.replace("-", "_") for name in Device.presets()}
     words = {
         word
@@ -57,7 +59,7 @@ def test_the_tables_of_fields_are_those_that_the_code_prints(owner: type) -> Non
     assert table in PAGE, f"docs/device.md must have this table:\n{table}"
 
 
-@pytest.mark.parametrize("name", [name for name in Device.presets() if name != "ideal"])
+@pytest.mark.parametrize("name", Device.presets())
 def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
     (line,) = re.findall(rf"^\| `{name}` \| .* \| (≥ )?([\d.]+) \| ([\d.]+) `(\w+)` \|$", PAGE, re.MULTILINE)
     ledger = Device.preset(name).latency(N, M, T)
@@ -84,6 +86,14 @@ def test_the_rows_of_the_bill_name_the_settings_that_their_items_grow_with(setti
     grown = {item for item, value in more.items() if value != pytest.approx(once[item])}
     named = {item for item in more if re.search(rf"(?<![\w`]){symbol}(?!\w)", seconds[item])}
     assert named == grown
+
+
+def test_the_page_defines_the_host_and_every_grade_and_names_both_errors() -> None:
+    assert PAGE.index("*Host* means") < PAGE.index("| `write_gradient`")
+    assert [f"{grade}, {words}" for grade, words in GRADES.items() if f"{grade}, {words}" not in PAGE] == []
+    assert issubclass(UnstableStepError, UnstableDeviceError)
+    for page in (PAGE, (Path(__file__).parents[1] / "docs" / "guide" / "faq.md").read_text(encoding="utf-8")):
+        assert {"`UnstableStepError`", "`UnstableDeviceError`"} <= set(re.findall(r"`Unstable\w+`", page))
 
 
 def test_its_commands_run(

@@ -119,7 +119,8 @@ class DeviceDescription:
     )
     """Standard deviation of a cell, relative to its array's full scale. Error of x ∝ σ at first order. Separate arrays:
     a drift that is not symmetric, unstable where a rate of C⁻¹Â is negative, with equal capacitors where
-    min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin)."""
+    min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin; a step of an
+    optimizer raises it as `UnstableStepError`)."""
     stuck_off: float | None = imperfection("cells stuck off", FRACTION, "array", "smaller", random="per chip")
     """Fraction of cells stuck at 0: an error of fixed size in each."""
     stuck_on: float | None = imperfection("cells stuck on", FRACTION, "array", "smaller", random="per chip")
