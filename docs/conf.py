@@ -96,8 +96,14 @@ def verbatim(lines: list[str]) -> None:
         lines[:] = [".. code-block:: text", "", *(f"   {line.removeprefix('| ')}" for line in lines), ""]
 
 
+def to_made_gallery(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to the folder of the examples, as GitHub shows it, lead to its pages on the site."""
+    source[0] = re.sub(r"\]\(((?:\.\./)*)gallery\)", r"](\1made/gallery/index.rst)", source[0])
+
+
 def setup(app: Sphinx) -> None:
-    """Read docstrings and help texts as they are written, before numpydoc arranges them."""
+    """Read pages, docstrings and help texts as they are written, before numpydoc arranges them."""
+    app.connect("source-read", to_made_gallery)
     app.connect("autodoc-process-docstring", lambda *about: plain_text(about[-1], r"\|"), priority=100)
     for part in ("description", "options"):
         app.connect(

@@ -15,12 +15,14 @@ import pytest
 from tngd_bench import plugin_files, spu
 from tngd_bench.cli.main import run
 from tngd_bench.optimizers import TNGD, registry
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 from tngd_bench.spu import Device, billing
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.field_info import markdown_table
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.sources import GRADES
 from tngd_bench.studies.file.reading import shipped_studies
 
 PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
@@ -39,7 +41,7 @@ def test_every_name_exists() -> None:
     known |= registry.get("tkfac").settings.keys() | registry.get("ngd-cg-device").settings.keys()
     known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
     known.add("stability_margin")  # an attribute of an instance of `TNGD`
-    known |= {"ProgrammedDevice", UnstableDeviceError.__name__}
+    known |= {"ProgrammedDevice", UnstableDeviceError.__name__, UnstableStepError.__name__}
     known |= {name.replace("-", "_") for name in Device.presets()}
     words = {
         word
@@ -57,7 +59,7 @@ def test_the_tables_of_fields_are_those_that_the_code_prints(owner: type) -> Non
     assert table in PAGE, f"docs/device.md must have this table:\n{table}"
 
 
-@pytest.mark.parametrize("name", [name for name in Device.presets() if name != "ideal"])
+@pytest.mark.parametrize("name", Device.presets())
 def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
     (line,) = re.findall(rf"^\| `{name}` \| .* \| (≥ )?([\d.]+) \| ([\d.]+) `(\w+)` \|$", PAGE, re.MULTILINE)
     ledger = Device.preset(name).latency(N, M, T)
@@ -67,6 +69,31 @@ def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
     largest = max(ledger.items, key=lambda item: ledger.items[item] or 0.0)
     assert largest == line[3]
     assert 1e3 * (ledger.items[largest] or 0.0) == pytest.approx(float(line[2]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("setting", "symbol"), [("ensemble", "K"), ("refinements", "k"), ("samples", "n")])
+def test_the_rows_of_the_bill_name_the_settings_that_their_items_grow_with(setting: str, symbol: str) -> None:
+    """Of an iteration that starts at zero, so that no state is written."""
+    rows = dict(
+        re.findall(r"^\| (`write_.*?|`re.*?) \| (.*?) \|", PAGE.partition("## The bill")[2], re.MULTILINE)
+    )
+    seconds = {item: formula for items, formula in rows.items() for item in re.findall(r"\w+", items)}
+    device = STATED.override(**dict.fromkeys(POWERS), calibration_time_s=None)
+    device = device.override(link_rate_bits_per_s=1e9, tile_rows=256, partial_sum_time_s=1.0)
+    once, more = (
+        device.latency(N, M, T, start="zero", **{"samples": 2} | {setting: number}).items for number in (2, 5)
+    )
+    grown = {item for item, value in more.items() if value != pytest.approx(once[item])}
+    named = {item for item in more if re.search(rf"(?<![\w`]){symbol}(?!\w)", seconds[item])}
+    assert named == grown
+
+
+def test_the_page_defines_the_host_and_every_grade_and_names_both_errors() -> None:
+    assert PAGE.index("*Host* means") < PAGE.index("| `write_gradient`")
+    assert [f"{grade}, {words}" for grade, words in GRADES.items() if f"{grade}, {words}" not in PAGE] == []
+    assert issubclass(UnstableStepError, UnstableDeviceError)
+    for page in (PAGE, (Path(__file__).parents[1] / "docs" / "guide" / "faq.md").read_text(encoding="utf-8")):
+        assert {"`UnstableStepError`", "`UnstableDeviceError`"} <= set(re.findall(r"`Unstable\w+`", page))
 
 
 def test_its_commands_run(

@@ -65,9 +65,23 @@ def test_links_inside_the_repository_lead_somewhere(page):
             continue
         file, _, anchor = link.partition("#")
         target = (page.parent / file).resolve() if file else page
-        assert target.exists() or MADE in target.parents, link
+        assert target.exists(), link
+        assert MADE not in target.parents, f"{link} is there only after the site is built"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), link
+
+
+def test_the_page_of_plugins_names_every_command_that_takes_one():
+    from tngd_bench.cli.main import cli
+
+    verbs = {name: cli.get_command(None, name) for name in cli.list_commands(None)}
+    taking = {
+        name for name, verb in verbs.items() if any("--plugin" in option.opts for option in verb.params)
+    }
+    (line,) = re.findall(
+        r"^- `--plugin mine\.py`, with (.*)\.$", (DOCS / "plugins.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert set(re.findall(r"`([\w-]+)`", line)) == taking
 
 
 def test_the_reference_has_the_public_names_of_every_floor_that_has_any(pages_of_names):

@@ -17,6 +17,7 @@ from tngd_bench.optimizers.roofline import Alternative, Prediction, predict
 from tngd_bench.optimizers.roofline_table import as_table, assumptions
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.processor import Processor
+from tngd_bench.spu.sources import GRADES
 
 PAPER = Device.preset("paper")
 A100 = Processor.named("a100")
@@ -206,6 +207,7 @@ def test_what_times_rest_on_is_said() -> None:
         "4 square layers of width 71, each weight used once a sample",
         "lower bounds",
         "400 W",
+        *(f"{grade}, {words}" for grade, words in GRADES.items()),
     ):
         assert fact in said
     own = predict(

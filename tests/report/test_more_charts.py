@@ -163,6 +163,7 @@ def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(record
     assert "A is &lt;first&gt;, B is second." in text
     assert "Content-Security-Policy" in text
     assert "final loss equal to the bit in 9" in dict(first)["Training"]
+    assert "includes changes of the machine's speed between the two runs" in dict(first)["Cost"]
     assert "&lt;first&gt;" in md.read_text()
     data = pd.read_csv(tmp_path / "data" / "compare-cost.csv")
     assert (data["ratio"] == 1.0).all()

@@ -40,6 +40,30 @@ def test_factored_upload_sends_both_ends_of_layers() -> None:
         device.latency(N, M, T)
 
 
+@given(
+    layers=st.lists(
+        st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
+    ),
+    m=st.integers(1, 50),
+    batch=st.integers(1, 9),
+    copies=st.integers(1, 5),
+    hessian=st.booleans(),
+)
+def test_values_of_the_factored_upload_one_by_one(
+    layers: list[tuple[int, int, int]], m: int, batch: int, copies: int, hessian: bool
+) -> None:
+    """Each row has a g at each output of each position, each sample an a at each input of each position."""
+    sent = sum(1 for _, d_out, positions in layers for _ in range(m * d_out * positions))
+    sent += sum(1 for d_in, _, positions in layers for _ in range(batch * d_in * positions))
+    sent += m * m if hessian else 0
+    device = PAPER.override(upload="factored", hessian_array=hessian)
+    work = Workload.of(
+        N, m, T, layers=tuple(Layer(*layer) for layer in layers), batch_size=batch, ensemble=copies
+    )
+    items = latency(device, work).items
+    assert items["write_arrays"] == pytest.approx(copies * sent * 16 / 50e9)
+
+
 def test_shared_arrays_and_wires_save_their_cells() -> None:
     assert PAPER.override(shared_array=True).cells(N, M) == M * (M + N)
     assert PAPER.override(hessian_array=False).cells(N, M) == 2 * M * N

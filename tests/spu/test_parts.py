@@ -37,14 +37,22 @@ def cut(total: int, most: int) -> list[int]:
     pairs=st.booleans(),
     digital=st.booleans(),
     both=st.booleans(),
+    most=st.none() | st.integers(1, 20),
 )
 def test_tiles_cut_one_by_one(
-    rows: int, columns: int, tile: tuple[int, int], pairs: bool, digital: bool, both: bool
+    rows: int,
+    columns: int,
+    tile: tuple[int, int],
+    pairs: bool,
+    digital: bool,
+    both: bool,
+    most: int | None,
 ) -> None:
     cells = 1 + pairs
     device = IDEAL.override(
         tile_rows=tile[0], tile_columns=tile[1], cells_per_value=cells,
         partial_sums_per_tau=10.0 if digital else None, adc_energy_j=1.0, dac_energy_j=0.0, partial_sum_energy_j=0.0,
+        converters_per_tile=most,
     )  # fmt: skip
     array = Array(rows, columns, by_columns=both)
     pieces = list(itertools.product(cut(rows, tile[0]), cut(columns, tile[1] // cells)))
@@ -53,6 +61,10 @@ def test_tiles_cut_one_by_one(
     used = [high for high, _ in pieces] + ([wide for _, wide in pieces] if both else [])
     outputs = rows + (columns if both else 0)
     assert array.amplifiers(device) == (sum(used) if digital else outputs)
+    across, down = columns > tile[1] // cells, rows > tile[0]
+    used_on_tiles = [max(high * across, wide * (both and down)) for high, wide in pieces]
+    kept = [min(used, most or used) for used in used_on_tiles] if digital else []
+    assert array.tile_converters(device) == 2 * sum(kept)
     if digital:
         sums = sum(high for high, _ in pieces if columns > tile[1] // cells)
         sums += sum(wide for _, wide in pieces if both and rows > tile[0])
@@ -84,6 +96,26 @@ def test_a_chip_by_hand() -> None:
     assert faster["write_cells"] == pytest.approx((3 + 1 + 3) * 256 * 1e-6)
     # what is sent are values, however many cells hold them
     assert seconds["write_arrays"] == latency(IDEAL, WORK).items["write_arrays"]
+
+
+def test_unused_outputs_have_neither_amplifiers_nor_converters() -> None:
+    """With a converter an output, a tile has as many pairs of converters as amplifiers, at the edge too."""
+    device = CHIP.override(partial_sums_per_tau=2.0)
+    parts = parts_of(device, WORK)
+    assert parts.amplifiers == M * 157 + M * 5 + N * 3
+    assert parts.converters == 2 * N + 2 * parts.amplifiers
+
+
+@given(m=st.integers(1, 40), n=st.integers(1, 40), rows=st.integers(1, 15), columns=st.integers(2, 15))
+def test_the_last_array_holds_the_rows_as_the_first_does(m: int, n: int, rows: int, columns: int) -> None:
+    device = IDEAL.override(tile_rows=rows, tile_columns=columns, cells_per_value=2, cell_write_time_s=1.0)
+    first, middle, last = arrays_of(device, Workload.of(n, m, 1.0))
+    shared, _ = arrays_of(device.override(shared_array=True), Workload.of(n, m, 1.0))
+    assert first.tiles(device) == last.tiles(device) == shared.tiles(device)
+    assert first.write_steps(device) == last.write_steps(device) == shared.write_steps(device)
+    assert middle.tiles(device) == len(cut(m, rows)) * len(cut(m, columns // 2))
+    assert [outputs for outputs, _, _ in (*first.outputs(device), *last.outputs(device))] == [m, n]
+    assert [outputs for outputs, _, _ in shared.outputs(device)] == [m, n]
 
 
 def test_digital_sums_by_hand() -> None:

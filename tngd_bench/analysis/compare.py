@@ -1,6 +1,6 @@
 """Two stores side by side: what differs in study and environment, and paired ratios of what both measured.
 
-Costs pair by setting. The ratio of medians B/A has no interval: an hour in which the machine is slower is no change,
+Costs pair by setting. The ratio of medians B/A has no interval: the machine may be slower during one run,
 and five runs of one study left out 1 in 23 % of its intervals. Relative to SGD that cancels. In each store every
 process gives log(optimizer/SGD) of its medians; the interval is Welch's over these, with the spread of both from run to
 run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs three processes of each. Training pairs by

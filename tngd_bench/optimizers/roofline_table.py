@@ -9,6 +9,7 @@ from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import Processor
+from tngd_bench.spu.sources import GRADES
 
 
 def as_table(p: Prediction) -> dict[str, Any]:
@@ -193,4 +194,5 @@ def _rated(processor: Processor) -> tuple[str, ...]:
         "considered."
     )
     energy = f"Energy: those times at {processor.power_watt:g} W ({origin('power_watt')})."
-    return rates, memory, bound, energy
+    graded = "; ".join(f"{grade}, {words}" for grade, words in GRADES.items())
+    return rates, memory, bound, energy, f"Grades of these numbers: {graded}."

@@ -15,16 +15,10 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, run_spread_of
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
+from tngd_bench.spu.sources import GRADES
 from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.numbers_changed import changes_in_words
-
-_GRADES = {
-    "S": "S, read in the source",
-    "S2": "S2, secondary source",
-    "C": "C, computed",
-    "U": "U, judgement",
-}
 
 
 def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | None:
@@ -46,7 +40,7 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
             if isinstance(entry, Mapping):
                 value, grade = entry.get("value"), str(entry.get("grade", "not stated"))
                 source = str(entry.get("source", "not stated")) + origin
-            rows.append((name, parameter, _value(parameter, value), _GRADES.get(grade, grade), source))
+            rows.append((name, parameter, _value(parameter, value), _graded(grade), source))
     columns = (
         words("device", itemgetter(0)),
         words("parameter", lambda row: parameter_name(row[1])),
@@ -57,6 +51,10 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
     caption = "The modelled devices. What is not listed is ideal, or has no price."
     data = pd.DataFrame(rows, columns=[column.title for column in columns])
     return table_of("devices", caption, columns, rows, data)
+
+
+def _graded(grade: str) -> str:
+    return f"{grade}, {GRADES[grade]}" if grade in GRADES else grade
 
 
 def _value(parameter: str, value: object) -> Cell:

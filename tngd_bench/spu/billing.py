@@ -83,7 +83,7 @@ def state_writes(work: Workload) -> int:
 
 
 def arrays_of(device: DeviceDescription, work: Workload) -> tuple[Array, ...]:
-    """Return the arrays of J, H and Jᵀ that an iteration uses."""
+    """Return the arrays of J, H and Jᵀ that an iteration uses; the last holds J, (m, N), read along its columns."""
     m, sizes = work.rows, work.sizes
     middle = (Array(m, m, work.devices),) if device.hessian_array else ()
     if device.shared_array:
@@ -98,9 +98,9 @@ def parts_of(device: DeviceDescription, work: Workload) -> Parts:
 
 
 def array_words(device: DeviceDescription, work: Workload) -> int:
-    """Numbers sent for the arrays: one per cell, or m·Σd_out + b·Σd_in with the factored upload (and H, m²).
+    """Numbers sent for the arrays: one per value, or m·Σ d_out p + b·Σ d_in p with the factored upload (and H, m²).
 
-    Layers used at several positions send a and g at each. ValueError when the layers are not given.
+    A trained layer sends a and g at each of its p positions. ValueError when the layers are not given.
     """
     if device.upload == "full":
         return device.cells(work.parameters, work.rows, work.devices) // device.cells_per_value

@@ -10,6 +10,7 @@ from tngd_bench import arguments
 from tngd_bench.spu.field_info import (
     FLAG,
     FRACTION,
+    LINK_RATE,
     NON_NEGATIVE,
     POSITIVE,
     RATE,
@@ -40,7 +41,8 @@ NEEDED_WITH = {
 class DeviceDescription:
     """An analog device and its link, in SI units; None means ideal, or "not stated" for a price: a time or an energy.
 
-    Structure (arXiv 2405.13817 app. C): arrays (m, N), (m, m), (N, m), all written each iteration.
+    Structure (arXiv 2405.13817 app. C): arrays of J, H and Jᵀ, all written each iteration. That of Jᵀ holds J, (m, N),
+    driven along its rows and read along its columns.
     """
 
     name: str = "custom"
@@ -51,7 +53,7 @@ class DeviceDescription:
     """Grade and source of its numbers, by field."""
 
     link_rate_bits_per_s: float | None = described(
-        "link rate", POSITIVE, "link", "larger", unit="b/s", absent=UNLIMITED
+        "link rate", LINK_RATE, "link", "larger", unit="b/s", absent=UNLIMITED
     )
     """Rate of the link in each direction."""
     word_bits: int = described("word length", whole(1, 64), "link", "larger", default=16, unit="bits")
@@ -117,7 +119,8 @@ class DeviceDescription:
     )
     """Standard deviation of a cell, relative to its array's full scale. Error of x ∝ σ at first order. Separate arrays:
     a drift that is not symmetric, unstable where a rate of C⁻¹Â is negative, with equal capacitors where
-    min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin)."""
+    min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin; a step of an
+    optimizer raises it as `UnstableStepError`)."""
     stuck_off: float | None = imperfection("cells stuck off", FRACTION, "array", "smaller", random="per chip")
     """Fraction of cells stuck at 0: an error of fixed size in each."""
     stuck_on: float | None = imperfection("cells stuck on", FRACTION, "array", "smaller", random="per chip")
@@ -164,7 +167,8 @@ class DeviceDescription:
     converters_per_tile: int | None = described(
         "converters of a tile", whole(1), "array", "larger", absent="one an output"
     )
-    """Pairs of A/D and D/A converters on a tile for partial sums; its outputs take turns."""
+    """Pairs of A/D and D/A converters on a tile for partial sums, at most one an output in use; its outputs take
+    turns."""
     cell_area_m2: float | None = price("area of a cell", "array", "m²")
     """Area of a cell with its share of the wires."""
 
@@ -217,7 +221,8 @@ class DeviceDescription:
     first_stage_noise: bool = imperfection("first-stage noise", FLAG, "amplifier", "smaller", default=False)
     """Thermal noise of the first array's cells and feedback: 4kTR·NG at each of its outputs. Exact."""
     amplifier_power_watt: float | None = price("power of an amplifier", "amplifier", "W")
-    """Power of one amplifier while the device relaxes; there is one an output of each array."""
+    """Power of one amplifier while the device relaxes; there is one an output of each array, and with
+    `partial_sums_per_tau` one an output in use of each tile."""
 
     standby_power_watt: float | None = price("standby power", "chip", "W")
     """Power that is drawn all the time that the device takes, whatever it does."""

@@ -62,10 +62,17 @@ def _rate(name: str, value: object) -> float:
         raise type(error)(f"{error}; {UNLIMITED!r} means no time") from None
 
 
+def _link_rate(name: str, value: object) -> float | None:
+    rate = _rate(name, value)
+    return None if rate == math.inf else rate
+
+
 POSITIVE = Accepted("> 0", partial(arguments.real, above=0.0))
 NON_NEGATIVE = Accepted("≥ 0", partial(arguments.real, minimum=0.0))
 FRACTION = Accepted("≥ 0 and < 1", partial(arguments.real, minimum=0.0, below=1.0))
 RATE = Accepted(f"> 0, or {UNLIMITED}", _rate)
+LINK_RATE = Accepted(RATE.text, _link_rate)
+"""Where None means unlimited too, and stands for it."""
 FLAG = Accepted("true, false", arguments.flag, ("true", "false"))
 
 
@@ -130,7 +137,7 @@ def check_fields(owner: Any) -> None:
         if info is None or (value is None and field.default is None):
             continue
         checked = info.accepted.check(field.name, value)
-        if value == UNLIMITED:
+        if value in (UNLIMITED, math.inf):
             object.__setattr__(owner, field.name, checked)
 
 

@@ -11,7 +11,7 @@ from tngd_bench.spu.description import DeviceDescription
 
 @dataclass(frozen=True)
 class Array:
-    """So many equal arrays of `rows` × `columns` signed values, used along their rows, along their columns, or both."""
+    """So many equal arrays of `rows` × `columns` signed values, with outputs at their rows, their columns, or both."""
 
     rows: int
     columns: int
@@ -79,16 +79,31 @@ class Array:
         return total
 
     def tile_converters(self, device: DeviceDescription) -> int:
-        """A/D and D/A converters for partial sums."""
-        most = max((on_tile for _, on_tile, tiles in self.outputs(device) if tiles > 1), default=0)
-        return 2 * self.tiles(device) * min(most, device.converters_per_tile or most)
+        """A/D and D/A converters for partial sums, at most one of each for an output of a tile that is used."""
+        if device.partial_sums_per_tau is None:
+            return 0
+        (down, across), tile = self.grid(device), self.tile(device)
+        pairs = 0
+        for high, above in _pieces(self.rows, tile[0]):
+            for wide, beside in _pieces(self.columns, tile[1]):
+                used = max(high * self.by_rows * (across > 1), wide * self.by_columns * (down > 1))
+                pairs += above * beside * min(used, device.converters_per_tile or used)
+        return 2 * self.number * pairs
+
+
+def _pieces(total: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Sizes of the pieces that a line is cut into, and how many there are of each."""
+    rest = total % most
+    return ((most, total // most), (rest, 1)) if rest else ((most, total // most),)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is built: `converters` are A/D and D/A; `area_m2` counts what has a stated area, None where nothing has.
+    """What is used of what is built: cells that hold a value, an amplifier an output, converters A/D and D/A.
 
-    `worn_out_after` iterations a cell has had the writes that it endures; None where they are not stated.
+    Outputs and cells of a tile at an edge that nothing uses are not counted. `area_m2` counts what has a stated area,
+    None where nothing has. After `worn_out_after` iterations a cell has had the writes that it endures; None where they
+    are not stated.
     """
 
     cells: int

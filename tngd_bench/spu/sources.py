@@ -6,13 +6,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.spu.field_info import field_infos, in_words
 
-GRADES = ("S", "S2", "C", "U")
-"""Read in the source, secondary source, computed from sourced figures, engineering judgement."""
+GRADES = MappingProxyType(
+    {"S": "read in the source", "S2": "secondary source", "C": "computed", "U": "judgement"}
+)
+"""How well founded a number is, in words: C is computed from sourced numbers, U the judgement of an engineer."""
 
 
 @dataclass(frozen=True)

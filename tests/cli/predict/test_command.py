@@ -360,6 +360,23 @@ def test_the_last_line_is_a_verdict_and_the_rival_is_marked():
     assert "verdict: " in fast.splitlines()[-1]
 
 
+@pytest.mark.parametrize("device", ["paper", "rram", "pcm", "board"])
+@pytest.mark.parametrize("rate", ["1e6", "unlimited"])
+def test_the_verdict_is_a_sentence_whatever_takes_longest(device, rate):
+    """Names of parts are singular or plural, whatever their last letter: none is a subject."""
+    last = predict(
+        *SIZES, "--processor", "a100", "--device", device, "--set", f"link_rate={rate}"
+    ).splitlines()[-1]
+    assert re.search(r"; the longest part, [a-zA-Z/' ]+, takes [\d.]+ \w+, ", last), last
+
+
+def test_the_columns_of_thermodynamic_kfac_say_what_they_lack():
+    text = predict(*SIZES, "--processor", "a100", "--device", "rram")
+    (row,) = [line for line in text.splitlines() if re.match(r"  1 {5}", line)]
+    assert row.endswith("no link rate, no width up to 131,072")
+    assert "link rate, layer width at which it matches K-FAC" in text
+
+
 def test_a_device_ahead_of_every_rival_is_worth_a_closer_look():
     words = ["--parameters", "1e6", "--batch", "1", "--outputs", "1", "--processor", "epyc-7763"]
     text = predict(*words, "--device", "ideal", "--analog-time", 0)

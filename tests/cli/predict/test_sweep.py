@@ -22,6 +22,9 @@ def predict(*arguments, code=0):
     ("sweep", "single"),
     [
         ("link_rate=1e9,1e12", ["--set", "link_rate_bits_per_s=1e12"]),
+        ("link_rate=1e9,unlimited", ["--set", "link_rate=inf"]),
+        ("link_rate=1e9,inf", ["--set", "link_rate=ideal"]),
+        ("dac_rate_hz=1e9,inf", ["--set", "dac_rate_hz=unlimited"]),
         ("bits=8,4", ["--set", "word_bits=4"]),
         ("tau=1e-6,1e-3", ["--set", "resistance_ohm=1e6"]),
         ("analog_time=1:400:3", ["--analog-time", "400"]),
@@ -46,6 +49,12 @@ def test_a_row_is_what_a_single_prediction_says(sweep, single):
     assert rows[-1]["ngd-gram_s"] == pytest.approx(
         next(each["seconds"] for each in alone["digital"] if each["name"] == "ngd-gram")
     )
+
+
+@pytest.mark.parametrize("value", ["unlimited", "inf", "ideal", "none"])
+def test_a_link_without_a_limit_takes_no_time(value):
+    seconds = json.loads(predict("--set", f"link_rate={value}", "--json"))["device"]["seconds"]
+    assert {seconds[name] for name in ("write_gradient", "write_arrays", "read")} == {0.0}
 
 
 def test_sizes_are_swept_as_whole_numbers_with_their_rows():

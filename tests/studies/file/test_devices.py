@@ -2,10 +2,13 @@ import math
 
 import pytest
 
+from tngd_bench.optimizers import registry
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.sources import sourced_parameters
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import known_devices, own_devices
+from tngd_bench.studies.file.optimizer_label import resolve
 from tngd_bench.studies.file.reading import make_study
 
 
@@ -34,6 +37,23 @@ def test_a_study_may_name_its_source(with_device):
 @pytest.mark.parametrize("rate", [math.inf, "unlimited"])
 def test_a_rate_may_be_infinite(with_device, rate):
     assert own_devices(with_device(base="board", adc_rate_hz=rate))["mine"].adc_rate_hz == math.inf
+
+
+@pytest.mark.parametrize("rate", [math.inf, "unlimited", "ideal"])
+def test_a_link_may_have_no_limit_on_a_base_that_has_one(with_device, rate):
+    device = own_devices(with_device(base="paper", link_rate_bits_per_s=rate))["mine"]
+    assert Device.preset("paper").link_rate_bits_per_s is not None
+    assert device.link_rate_bits_per_s is None
+    assert device.latency(1000, 64, 5.0).items["write_arrays"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "field", [name for name in DEVICE_FIELDS if "unlimited" in DEVICE_FIELDS[name].accepted.text]
+)
+@pytest.mark.parametrize("word", ["unlimited", "inf"])
+def test_a_label_says_it_in_the_same_words(field, word):
+    settings = resolve(f"tngd[device=paper, {field}={word}]", {}).settings
+    assert getattr(registry.get("tngd").device(settings), field) in (None, math.inf)
 
 
 @pytest.mark.parametrize(

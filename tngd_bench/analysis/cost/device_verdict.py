@@ -25,7 +25,7 @@ def device_verdict(p: Prediction) -> str:
     device, digital = quantities.seconds(taken), quantities.seconds(rival.seconds)
     if taken < rival.seconds:
         unstated = (
-            f", if {quantities.items(p.seconds.not_stated)} take no time" if p.seconds.not_stated else ""
+            f", with no time for {quantities.items(p.seconds.not_stated)}" if p.seconds.not_stated else ""
         )
         ahead = quantities.significant(rival.seconds / taken)
         return f"worth a closer look: {ahead} times faster {against} ({device} against {digital}){unstated}"
@@ -36,8 +36,7 @@ def device_verdict(p: Prediction) -> str:
     )
     return (
         f"not worth building at this size: {quantities.significant(taken / rival.seconds)} times slower {against} "
-        f"({device} against {digital}); {part} {'take' if part.endswith('s') else 'takes'} "
-        f"{quantities.seconds(longest)}, {remedy}"
+        f"({device} against {digital}); the longest part, {part}, takes {quantities.seconds(longest)}, {remedy}"
     )
 
 

@@ -72,13 +72,21 @@ def _factor_lines(p: Prediction) -> list[str]:
     head = (
         f"thermodynamic K-FAC on {p.device.name}, arrays written once in {found.refresh_interval} iterations"
     )
-    titles = f"{'device':>14}{'energy':>14}{'iteration':>14}  link rate, width of layers that reach K-FAC"
+    titles = (
+        f"{'device':>14}{'energy':>14}{'iteration':>14}  link rate, layer width at which it matches K-FAC"
+    )
     lines = ["", *wrapped([f"{head}: {RECONSTRUCTION}"]), f"  {'copies':<14}{titles}"]
     for row in found.rows:
         time, joules = (bounded(each.total, each.at_least, each.unit) for each in (row.seconds, row.joules))
         taken = NOT_STATED if row.iteration_seconds is None else f"≥ {quantity(row.iteration_seconds, 's')}"
-        reached = "none" if row.break_even_bits_per_s is None else quantity(row.break_even_bits_per_s, "b/s")
-        width = f"none to {WIDTHS[-1]:,}" if row.break_even_width is None else f"{row.break_even_width:,}"
+        reached = (
+            "no link rate"
+            if row.break_even_bits_per_s is None
+            else quantity(row.break_even_bits_per_s, "b/s")
+        )
+        width = (
+            f"no width up to {WIDTHS[-1]:,}" if row.break_even_width is None else f"{row.break_even_width:,}"
+        )
         told = "" if p.processor is None else f"  {reached}, {width}"
         lines.append(f"  {row.copies:<14,}{time:>14}{joules:>14}{taken:>14}{told}")
     if found.digital_seconds is not None:
@@ -108,7 +116,7 @@ def _host_lines(p: Prediction) -> list[str]:
         return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
     taken = p.iteration_at_least_seconds or 0.0
     ways = {"iteration": taken + p.overlap * p.saved_seconds}
-    ways["  rows sent as made"] = ways["iteration"] - p.saved_seconds
+    ways["  with pipelined upload"] = ways["iteration"] - p.saved_seconds
     times = [p.host_seconds, *ways.values()]
     joules = [p.host_joules, *[p.iteration_at_least_joules] * len(ways)]
     return [

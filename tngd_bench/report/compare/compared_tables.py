@@ -35,9 +35,9 @@ def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
         amount("B, FLOPs", "b_flops", quantities.significant, tables.COUNTED),
     )
     caption = (
-        "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
-        "run did to the machine. Relative to SGD of the same store (tuned where it ran no other way) that cancels; "
-        "95 % intervals with the spread from run to run."
+        "Time per iteration in both stores. The ratio of seconds has no interval, as it includes changes of the "
+        "machine's speed between the runs. Relative to SGD of the same store (tuned where it ran no other way) that "
+        "cancels; 95 % intervals with the spread from run to run."
     )
     return tables.table_of("compare-cost-table", caption, columns, costs)
 

@@ -79,8 +79,8 @@ def _cost_words(costs: pd.DataFrame) -> str:
         return _NO_COST
     middle = float(costs["ratio"].median())
     text = (
-        f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×, in "
-        "which the hour of each run counts."
+        f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×. "
+        "This ratio includes changes of the machine's speed between the two runs."
     )
     relative = costs[costs["relative_low"].notna() & (costs[c.OPTIMIZER] != costs["reference"])]
     if len(relative):
