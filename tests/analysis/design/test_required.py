@@ -73,7 +73,7 @@ def test_a_link_alone_is_the_bill_s_break_even_rate(
     if p.host_seconds is None or rival_of(p, "sgd").seconds is None:
         return
     found = required(Design(p), "sgd", factor)
-    making = p.making_share * p.host_seconds if overlap else 0.0
+    making = p.making_seconds if overlap else 0.0
     rate = break_even_link_rate(p.device, p.work, found.target_seconds, p.host_seconds, making)
     needed = need(found.alone, "link_rate_bits_per_s").needed
     if found.reached:

@@ -10,7 +10,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import host_cost_of
 from tngd_bench.optimizers.factor_roofline import ON_DEVICE
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import Prediction, hosted, processor_at
+from tngd_bench.optimizers.roofline import Prediction, hosted, making_seconds, processor_at
 from tngd_bench.spu.billing import latency
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
@@ -95,9 +95,9 @@ class Design:
                 making, missing = 0.0, processor.missing_bytes(moved.bytes)
             else:
                 upload = machine.device.upload
-                moved, making, missing = hosted(it, upload, analog, processor, processor.itemsize)
-            seconds = processor.seconds(moved.flops, moved.bytes)
-            self._hosts[key] = _Host(seconds, making * seconds, missing)
+                moved, missing = hosted(it, upload, analog, processor, processor.itemsize)
+                making = making_seconds(it, upload, processor)
+            self._hosts[key] = _Host(processor.seconds(moved.flops, moved.bytes), making, missing)
         return self._hosts[key]
 
     def bill(self, machine: Machine) -> Ledger:

@@ -108,7 +108,8 @@ def _host_lines(p: Prediction) -> list[str]:
         return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
     taken = p.iteration_at_least_seconds or 0.0
     ways = {"iteration": taken + p.overlap * p.saved_seconds}
-    ways["  rows sent as made"] = ways["iteration"] - p.saved_seconds
+    if not p.work.analog.delay:
+        ways["  rows sent as made"] = ways["iteration"] - p.saved_seconds
     times = [p.host_seconds, *ways.values()]
     joules = [p.host_joules, *[p.iteration_at_least_joules] * len(ways)]
     return [
