@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -194,6 +195,23 @@ def test_a_conductance_range_leaves_the_relaxation_unknown() -> None:
     assert "s = 1 is counted, a lower bound" in " ".join(assumptions(p))
     assert as_table(p)["digital"][-1]["break_even_link_bits_per_s"] is None
     assert not any("Relaxation" in each for each in assumptions(predict(PAPER, **size)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given_", itertools.product([None, 0.0, 0.5], repeat=2))
+def test_the_power_of_cells_needs_both_figures(given_: tuple[float | None, float | None]) -> None:
+    volts, siemens = given_
+    device = PAPER.override(cell_volts=volts, cell_siemens=siemens)
+    p = predict(device, parameters=20_000, batch_size=64, outputs=10)
+    said = [each for each in assumptions(p) if each.startswith("Energy of the relaxation")]
+    joules = p.joules.items["relax"]
+    if volts is None or siemens is None:
+        assert joules is None
+        lacking = [name for name in ("cell_volts", "cell_siemens") if getattr(device, name) is None]
+        assert len(said) == (len(lacking) == 1)
+        assert all(each.endswith(f"needs {lacking[0]} too.") for each in said)
+    else:
+        assert joules == pytest.approx(p.parts.cells * volts**2 * siemens * 50e-6)
+        assert "computed, V²G" in said[0]
 
 
 def test_what_times_rest_on_is_said() -> None:

@@ -118,10 +118,14 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "
             "and is not known without data. s = 1 is counted, a lower bound."
         )
-    if p.device.relax_power_watt is None and p.device.cell_volts is not None:
+    volts, siemens = p.device.cell_volts, p.device.cell_siemens
+    if p.device.relax_power_watt is None and not volts is siemens is None:
+        lacking = "cell_volts" if volts is None else "cell_siemens" if siemens is None else None
         said.append(
-            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {p.device.cell_volts:g} V and "
-            f"G = {p.device.cell_siemens:g} S."
+            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {volts:g} V and "
+            f"G = {siemens:g} S."
+            if lacking is None
+            else f"Energy of the relaxation: not stated; V²G of the cells needs {lacking} too."
         )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
 
