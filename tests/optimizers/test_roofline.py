@@ -197,7 +197,7 @@ def test_a_conductance_range_leaves_the_relaxation_unknown() -> None:
     assert not any("Relaxation" in each for each in assumptions(predict(PAPER, **size)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given_", itertools.product([None, 0.0, 0.5], repeat=2))
+@pytest.mark.parametrize("given_", list(itertools.product([None, 0.0, 0.5], repeat=2)))
 def test_the_power_of_cells_needs_both_figures(given_: tuple[float | None, float | None]) -> None:
     volts, siemens = given_
     device = PAPER.override(cell_volts=volts, cell_siemens=siemens)

@@ -4,7 +4,13 @@ import dataclasses
 import math
 from typing import Any
 
-from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION, FactorPrediction, factors_of
+from tngd_bench.optimizers.factor_roofline import (
+    RECONSTRUCTION,
+    FactorPrediction,
+    factors_of,
+    fields_not_applied,
+    settings_not_applied,
+)
 from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
 from tngd_bench.spu.ledger import Ledger
@@ -24,7 +30,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
         "layers": [list(map(int, layer[:3])) for layer in p.model.layers],
         "forward_flops_per_sample": p.forward_flops,
         "cg_iterations": p.iterations,
-        "assumptions": list(assumptions(p)),
+        "assumptions": [*assumptions(p), *factor_assumptions(p)],
         "device": {
             "name": p.device.name,
             "sources": {name: dataclasses.asdict(source) for name, source in p.device.sources.items()},
@@ -128,6 +134,14 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
             else f"Energy of the relaxation: not stated; V²G of the cells needs {lacking} too."
         )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
+
+
+def factor_assumptions(p: Prediction) -> tuple[str, ...]:
+    """Return what the figures of thermodynamic K-FAC beside those of `p` leave out."""
+    unused = (*settings_not_applied(p), *fields_not_applied(p))
+    if not unused or not p.work.analog.analog_time or not any(each.factored for each in p.model.layers):
+        return ()
+    return (f"Thermodynamic K-FAC has no rows of J, so that these do not change it: {', '.join(unused)}.",)
 
 
 def _model(p: Prediction) -> str:

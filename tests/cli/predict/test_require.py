@@ -112,6 +112,25 @@ def test_bad_input_is_one_line_and_exit_code_3(
     assert error.count("\n") == 1
 
 
+NOT_OF_FACTORS = [
+    *(["--set", each] for each in ("upload=full", "hessian_array=false", "shared_array=true", "ensemble=4")),
+    *(["--scope", "layer"], ["--delay", "20"], ["--samples", "4"], ["--start", "zero"], ["--overlap"]),
+]
+
+
+@pytest.mark.parametrize("words", NOT_OF_FACTORS, ids=" ".join)
+def test_what_kronecker_factors_do_not_have_is_refused_or_named(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    name = words[-1].removeprefix("--").partition("=")[0] if "=" in words[-1] else words[0].removeprefix("--")
+    assert command_line.run(["require", *SIZES, *words, "--optimizer", "tkfac"]) == 3
+    assert f"{name} cannot be given for tkfac" in capsys.readouterr().err
+    for more in ([], ["--json"]):
+        assert command_line.run(["predict", *SIZES, *words, "--processor", "a100", *more]) == 0
+        shown = capsys.readouterr().out
+        assert ("do not change it: " + name in shown) == (words[-1] != "upload=full"), shown  # the default
+
+
 def test_it_needs_no_torch_and_no_matplotlib() -> None:
     code = (
         "import sys; from tngd_bench.cli.main import run; "

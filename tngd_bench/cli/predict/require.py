@@ -46,14 +46,18 @@ def command(
     beat: str, factor: float, optimizer: str, copies: int | None, as_json: bool, **asked: Any
 ) -> None:
     """Say which link, τ, word length, upload or copies reach a target, alone and together, or what stops it."""
-    from tngd_bench.analysis.design.machine import Design
+    from tngd_bench.analysis.design.machine import Design, not_applied
     from tngd_bench.analysis.design.required import required
     from tngd_bench.optimizers.roofline_table import assumptions
+    from tngd_bench.spu.kronecker.billing import NOT_BILLED
 
     if copies is not None and optimizer == "tngd":
         raise click.UsageError("--copies are of the arrays of Kronecker factors; add --optimizer tkfac")
     try:
         question = options.Asked.of(asked)
+        unused = [name for name in question.named if name in NOT_BILLED]
+        if optimizer == "tkfac" and unused:
+            raise ValueError(not_applied(unused))
         p = question.predict({}, {} if "upload" in question.named else {"upload": "factored"})
         found = required(Design(p, optimizer, copies or 1), beat, factor)
     except (ValueError, TypeError) as error:
