@@ -18,6 +18,8 @@ LIMIT = 1e12
 """The factor that stands for "as good as can be"."""
 _TAU = "resistance_ohm"
 """The field by which τ = RC is changed; its capacitance stays."""
+SIGN_AND_VALUE_BITS = 2
+"""Shortest word that carries a signed number."""
 Value = float | str | bool
 
 
@@ -74,7 +76,8 @@ def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool
     """Return the machine with a field that many times larger, or smaller."""
     value = getattr(machine.device, name) * times**sign
     if whole:
-        value = math.floor(value + 1e-9) if sign > 0 else max(1, math.ceil(value - 1e-9))
+        least = SIGN_AND_VALUE_BITS if name == "word_bits" else 1
+        value = math.floor(value + 1e-9) if sign > 0 else max(least, math.ceil(value - 1e-9))
     return replace(machine, device=machine.device.override(**{name: value}))
 
 
