@@ -221,3 +221,14 @@ def test_a_design_as_it_is_takes_what_is_predicted(refinements: int, overlap: bo
     for row in factors.rows:
         own = Design(p, "tkfac", row.copies)
         assert own.seconds(own.now) == pytest.approx(row.iteration_seconds)
+
+
+@pytest.mark.parametrize("optimizer", ["tngd", "tkfac"])
+@pytest.mark.parametrize("parameters", [10**3, 10**12, 10**17])
+def test_a_figure_has_a_row_however_little_it_takes(optimizer: str, parameters: int) -> None:
+    """τ is in the relaxation of every iteration, beside however long a link; the host's precision is in none of it."""
+    p = predicted(parameters=parameters, batch_size=64, outputs=10, depth=2)
+    assert p.seconds.items["relax"] == pytest.approx(50e-6)
+    design = Design(p, optimizer)
+    names = {figure.name for figure in figures(design)} - {"copies"}
+    assert names == {"link_rate_bits_per_s", "word_bits", "resistance_ohm"}

@@ -60,7 +60,7 @@ def figures(design: Design) -> Iterator[Lever]:
             continue
         for sign in (1, -1):
             better = partial(_scaled, name=name, sign=sign, whole=info.accepted.whole)
-            if _helps(design, design.now, partial(better, times=LIMIT)):
+            if _shortens_an_item(design, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
                 milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
                 yield Lever(name, title, unit, partial(_field, name=name), better, not milder)
@@ -125,6 +125,17 @@ def _at(machine: Machine, *, precision: str) -> Machine:
 
 def _other(machine: Machine, *, name: str, value: Value) -> Machine:
     return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _shortens_an_item(design: Design, change: Callable[[Machine], Machine]) -> bool:
+    """Whether a change shortens an item of the bill, however small a part of an iteration it is."""
+    try:
+        changed = change(design.now)
+    except ValueError:
+        return False
+    after = design.bill(changed).items
+    shorter = any((after[name] or 0.0) < (now or 0.0) for name, now in design.bill(design.now).items.items())
+    return shorter and design.seconds(changed) <= design.seconds(design.now)
 
 
 def _helps(design: Design, machine: Machine, change: Callable[[Machine], Machine]) -> bool:

@@ -24,10 +24,11 @@ Examples:
   tngd-bench require --model my_net.py:build --batch 64 --device rram --set link_rate=5e11
 
 Each figure of the device is made k times better until an iteration takes the rival's time divided by --factor: alone,
-and all of them together by the same k. Word length and the host's precision change values, so they are asked for alone
-only. Layer inputs and output gradients are sent, unless --set upload=full asks for whole arrays. Every figure is
-modelled: nothing is run. Times of a processor are lower bounds, and times that the device does not state count as none:
-what is required is at least this.
+and all of them together by the same k. Word length and the host's precision change values, so they are asked for
+alone only. A figure that is in no item of the device's bill and a word that saves no time have no row. Layer inputs
+and output gradients are sent, unless --set upload=full asks for whole arrays. Every figure is modelled: nothing is
+run. Times of a processor are lower bounds, and times that the device does not state count as none: what is required
+is at least this.
 """
 
 
