@@ -157,6 +157,11 @@ def _model(p: Prediction) -> str:
                 f" Its last layer gives {values:,} values a sample, fewer than the {p.outputs:,} outputs: "
                 "the weights of an output layer are missing, and outputs at several tokens or pixels need positions."
             )
+    if p.model.batch_statistics:
+        text += (
+            " Its batch normalisations are taken with fixed statistics, as in eval(): with those of the batch, samples "
+            "have no rows of J of their own, and TNGD and exact NGD refuse to step."
+        )
     return text
 
 
