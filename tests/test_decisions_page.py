@@ -205,4 +205,4 @@ def test_its_commands_run_and_say_what_the_page_decides(capsys: pytest.CaptureFi
     assert len(commands) == len(decided)
     for command, decision in zip(commands, decided, strict=True):
         assert run(shlex.split(command)) == 0
-        assert f"verdict: {decision}" in capsys.readouterr().out
+        assert decision in capsys.readouterr().out.partition("verdict: ")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -15,6 +16,7 @@ from tngd_bench.measure.host_time import HostSide
 from tngd_bench.optimizers.network_size import Model, positions_of, square_layers
 from tngd_bench.optimizers.roofline import Alternative, Prediction, predict
 from tngd_bench.optimizers.roofline_table import as_table, assumptions
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.processor import Processor
 from tngd_bench.spu.sources import GRADES
@@ -196,6 +198,23 @@ def test_a_conductance_range_leaves_the_relaxation_unknown() -> None:
     assert not any("Relaxation" in each for each in assumptions(predict(PAPER, **size)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given_", list(itertools.product([None, 0.0, 0.5], repeat=2)))
+def test_the_power_of_cells_needs_both_figures(given_: tuple[float | None, float | None]) -> None:
+    volts, siemens = given_
+    device = PAPER.override(cell_volts=volts, cell_siemens=siemens)
+    p = predict(device, parameters=20_000, batch_size=64, outputs=10)
+    said = [each for each in assumptions(p) if each.startswith("Energy of the relaxation")]
+    joules = p.joules.items["relax"]
+    if volts is None or siemens is None:
+        assert joules is None
+        lacking = [name for name in ("cell_volts", "cell_siemens") if getattr(device, name) is None]
+        assert len(said) == (len(lacking) == 1)
+        assert all(each.endswith(f"needs {lacking[0]} too.") for each in said)
+    else:
+        assert joules == pytest.approx(p.parts.cells * volts**2 * siemens * 50e-6)
+        assert "computed, V²G" in said[0]
+
+
 def test_what_times_rest_on_is_said() -> None:
     p = predict(PAPER, parameters=20_000, batch_size=64, outputs=10, processor=A100)
     said = " ".join(assumptions(p))
@@ -228,6 +247,7 @@ def test_what_times_rest_on_is_said() -> None:
         ({"positions": 1.5, "depth": 1}, "positions must be a whole number with depth = 1"),
         ({"cg_iterations": 0}, "cg_iterations must be an integer >= 1"),
         ({"damping": 0.0}, "damping must be a finite number > 0"),
+        ({"overlap": True}, "overlap needs a processor"),
         ({"precision": "int8"}, "precision must be one of: fp64, fp32, tf32, bf16, fp16"),
         ({"parameters": 0}, "parameters must be"),
     ],
@@ -242,3 +262,31 @@ def test_fewer_operations_than_weights_are_refused() -> None:
     assert positions_of(2e9, 10**9) == 1.0
     with pytest.raises(ValueError, match="forward_flops must be >= 2N = 2e\\+09"):
         positions_of(1.9e9, 10**9)
+
+
+LENT = {"parameters": 20_000, "batch_size": 64, "outputs": 10, "processor": A100}
+
+
+def test_rows_take_as_long_to_make_whatever_the_host_does_beside() -> None:
+    """By hand: (1 - 1/d_z) of the longest of the rows' own operations and bytes; refinements and launches are not."""
+    plain = predict(PAPER, **LENT)  # type: ignore[arg-type]
+    widths = sum(layer.d_out for layer in plain.model.layers)
+    moved = 4 * 640 * (widths + 20_000)
+    assert plain.saved_seconds == pytest.approx(0.9 * moved / A100.bytes_per_s)
+    for rounds in (1, 2, 50):
+        refined = predict(PAPER, **LENT, analog=AnalogSettings(refinements=rounds))  # type: ignore[arg-type]
+        assert refined.saved_seconds == plain.saved_seconds
+    assert plain.making_seconds <= plain.host_seconds  # type: ignore[operator]
+    sent = predict(PAPER.override(upload="factored"), **LENT)  # type: ignore[arg-type]
+    slow = dataclasses.replace(A100, launch_s=1.0)
+    launched = predict(PAPER.override(upload="factored"), **LENT | {"processor": slow})  # type: ignore[arg-type]
+    assert launched.host_seconds == 1.0
+    assert launched.saved_seconds == sent.saved_seconds < 1e-6
+
+
+@given(delay=st.floats(1e-3, 50.0), analog_time=st.floats(50.0, 100.0))
+def test_a_delay_hides_the_host_once(delay: float, analog_time: float) -> None:
+    """No iteration is shorter than what the device takes by itself, and nothing is saved a second time."""
+    p = predict(PAPER, **LENT, analog=AnalogSettings(analog_time=analog_time, delay=delay))  # type: ignore[arg-type]
+    assert p.saved_seconds == as_table(p)["device"]["overlap_saves_seconds"] == 0.0
+    assert p.iteration_at_least_seconds - p.saved_seconds >= p.seconds.at_least * (1 - 1e-12)  # type: ignore[operator]

@@ -357,7 +357,9 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
             assert seconds[place] == pytest.approx(alone.host_seconds, rel=1e-3)
             beside = {key: each[place] for key, each in data["streamed"][upload].items()}
             writing = beside["words"] * 16 / 50e9 + beside["seconds"]
-            saved = min(beside["making"] * alone.host_seconds, writing) * (1 - 1 / d_z)
+            making = rated["making"][upload][place]
+            assert beside["making"] < 1
+            saved = min(making, writing) * (1 - 1 / d_z)
             assert saved == pytest.approx(alone.saved_seconds, rel=1e-3)
             times = {each.name: each.seconds for each in alone.alternatives}
             assert rated["digital"]["kfac"][place] == pytest.approx(times["kfac"], rel=1e-3)

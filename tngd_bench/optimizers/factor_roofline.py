@@ -14,6 +14,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import Prediction
+from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload
@@ -66,6 +67,20 @@ def factors_of(p: Prediction) -> FactorPrediction | None:
         p.device, p.processor, batch, p.outputs, analog.analog_time, analog.refinements, p.host_processor
     )
     return question.predict(p.model.layers)
+
+
+def settings_not_applied(p: Prediction) -> tuple[str, ...]:
+    """Return the settings of `p` that Kronecker factors do not have, where they are not left at their defaults."""
+    known, usual = registry.get(ON_DEVICE).defaults, AnalogSettings()
+    changed = (name for name in BILLED_FIELDS if getattr(p.work.analog, name) != getattr(usual, name))
+    return (*(name for name in changed if name not in known), *(("overlap",) if p.overlap else ()))
+
+
+def fields_not_applied(p: Prediction) -> tuple[str, ...]:
+    """Return the fields of the device of `p` that Kronecker factors do not have, likewise."""
+    return tuple(
+        name for name in billing.NOT_BILLED if getattr(p.device, name) != getattr(type(p.device), name)
+    )
 
 
 @dataclass(frozen=True)

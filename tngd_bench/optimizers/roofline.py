@@ -66,14 +66,17 @@ class Prediction:
     host_missing_bytes: float
     alternatives: tuple[Alternative, ...]
     host_processor: Processor | None = None
-    making_share: float = 0.0
-    """Share of the host's operations that make the rows."""
+    making_seconds: float = 0.0
+    """Those of `host_seconds` in which the rows are made."""
     overlap: bool = False
 
     @property
     def saved_seconds(self) -> float:
-        """What sending rows while the host makes the next ones saves; 0 without a host's time, or for one output."""
-        return self.seconds.saved(self.making_share * (self.host_seconds or 0.0), self.outputs)
+        """What sending rows while the host makes the next ones saves.
+
+        0 without a host's time, for one output, or with a delay, beside which the host's passes run already.
+        """
+        return 0.0 if self.work.analog.delay else self.seconds.saved(self.making_seconds, self.outputs)
 
     @property
     def iteration_seconds(self) -> float | None:
@@ -164,11 +167,10 @@ def predict(
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
     hosting = processor_at(processor, host_precision)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
-    host, making, missing = hosted(it, device.upload, use, hosting, itemsize)
+    host, missing = hosted(it, device.upload, use, hosting, itemsize)
     host_seconds = _seconds(host, missing, hosting)
-    if overlap and use.delay:
-        raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
-    beside = host_seconds, making * (host_seconds or 0.0) * overlap
+    making = 0.0 if hosting is None or missing else making_seconds(it, device.upload, hosting)
+    _check_overlap(overlap, use, hosting)
     return Prediction(
         device,
         processor,
@@ -184,12 +186,20 @@ def predict(
         host_seconds,
         missing,
         tuple(
-            _alternative(name, device, work, it, processor, beside, itemsize) for name in costs.predictable()
+            _alternative(name, device, work, it, processor, (host_seconds, making * overlap), itemsize)
+            for name in costs.predictable()
         ),
         hosting,
         making,
         overlap,
     )
+
+
+def _check_overlap(overlap: bool, analog: AnalogSettings, host: Processor | None) -> None:
+    if overlap and analog.delay:
+        raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
+    if overlap and host is None:
+        raise ValueError("overlap needs a processor, whose time is overlapped")
 
 
 def processor_at(processor: Processor | None, precision: str | None) -> Processor | None:
@@ -212,16 +222,26 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
 
 def hosted(
     it: Iteration, upload: str, analog: AnalogSettings, processor: Processor | None, itemsize: int
-) -> tuple[PredictedCost, float, float]:
-    """Return the host's operations and bytes moved, the share of them that makes rows, and the bytes that it lacks.
+) -> tuple[PredictedCost, float]:
+    """Return the host's operations and bytes moved, and the bytes of memory that it lacks.
 
     A processor has an item size of its own.
     """
     itemsize = itemsize if processor is None else processor.itemsize
     moved = host_cost(it, upload, itemsize, float(analog.ensemble * analog.refinements))
-    making = (host_cost(it, upload, itemsize).flops - it.gradient) / max(1.0, moved.flops)
     held = costs.host_cost(it, upload, itemsize).bytes
-    return moved, making, 0.0 if processor is None else processor.missing_bytes(held)
+    return moved, 0.0 if processor is None else processor.missing_bytes(held)
+
+
+def making_flops(it: Iteration, upload: str) -> float:
+    """Return the host's operations that make the rows: neither the gradient nor products by G."""
+    return host_cost(it, upload).flops - it.gradient
+
+
+def making_seconds(it: Iteration, upload: str, processor: Processor) -> float:
+    """Return the seconds in which the host makes the rows: their own arithmetic and memory, no launch."""
+    limits = processor.limits(making_flops(it, upload), processor.itemsize * _row_values(it, upload))
+    return max(seconds for name, seconds in limits.items() if name != "launch")
 
 
 def _seconds(moved: PredictedCost, missing: float, processor: Processor | None) -> float | None:
@@ -240,7 +260,7 @@ def rated_host_seconds(
     it: Iteration, upload: str, processor: Processor, analog: AnalogSettings | None = None
 ) -> float | None:
     """Return the seconds of a device's host likewise."""
-    moved, _, missing = hosted(it, upload, analog or AnalogSettings(), processor, processor.itemsize)
+    moved, missing = hosted(it, upload, analog or AnalogSettings(), processor, processor.itemsize)
     return _seconds(moved, missing, processor)
 
 
@@ -274,9 +294,15 @@ def host_cost(it: Iteration, upload: str, itemsize: int = 4, products: float = 0
 
     Each of the `products` reads the ends of layers twice, and a vector in and out.
     """
-    b = float(it.batch_size)
-    ends = sum(b * (layer.d_in * layer.positions + it.outputs * layer.values) for layer in it.trained)
-    whole = float(it.rows) * it.parameters if upload == "full" else 0.0
+    inputs = float(it.batch_size) * sum(layer.d_in * layer.positions for layer in it.trained)
+    ends = inputs + _row_values(it, "factored")
     counted = costs.host_cost(it, upload, itemsize, products)
-    moved = 2.0 * it.parameters + ends + whole + products * 2.0 * (ends + it.parameters)
+    moved = 2.0 * it.parameters + inputs + _row_values(it, upload)
+    moved += products * 2.0 * (ends + it.parameters)
     return dataclasses.replace(counted, bytes=itemsize * moved)
+
+
+def _row_values(it: Iteration, upload: str) -> float:
+    """Numbers that making the rows moves: the output gradients of layers and, where it is sent whole, J."""
+    gradients = float(it.batch_size) * it.outputs * sum(layer.values for layer in it.trained)
+    return gradients + (float(it.rows) * it.parameters if upload == "full" else 0.0)

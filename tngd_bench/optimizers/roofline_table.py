@@ -4,7 +4,13 @@ import dataclasses
 import math
 from typing import Any
 
-from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION, FactorPrediction, factors_of
+from tngd_bench.optimizers.factor_roofline import (
+    RECONSTRUCTION,
+    FactorPrediction,
+    factors_of,
+    fields_not_applied,
+    settings_not_applied,
+)
 from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
 from tngd_bench.spu.ledger import Ledger
@@ -25,7 +31,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
         "layers": [list(map(int, layer[:3])) for layer in p.model.layers],
         "forward_flops_per_sample": p.forward_flops,
         "cg_iterations": p.iterations,
-        "assumptions": list(assumptions(p)),
+        "assumptions": [*assumptions(p), *factor_assumptions(p)],
         "device": {
             "name": p.device.name,
             "sources": {name: dataclasses.asdict(source) for name, source in p.device.sources.items()},
@@ -119,12 +125,24 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "
             "and is not known without data. s = 1 is counted, a lower bound."
         )
-    if p.device.relax_power_watt is None and p.device.cell_volts is not None:
+    volts, siemens = p.device.cell_volts, p.device.cell_siemens
+    if p.device.relax_power_watt is None and not volts is siemens is None:
+        lacking = "cell_volts" if volts is None else "cell_siemens" if siemens is None else None
         said.append(
-            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {p.device.cell_volts:g} V and "
-            f"G = {p.device.cell_siemens:g} S."
+            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {volts:g} V and "
+            f"G = {siemens:g} S."
+            if lacking is None
+            else f"Energy of the relaxation: not stated; V²G of the cells needs {lacking} too."
         )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
+
+
+def factor_assumptions(p: Prediction) -> tuple[str, ...]:
+    """Return what the figures of thermodynamic K-FAC beside those of `p` leave out."""
+    unused = (*settings_not_applied(p), *fields_not_applied(p))
+    if not unused or not p.work.analog.analog_time or not any(each.factored for each in p.model.layers):
+        return ()
+    return (f"Thermodynamic K-FAC has no rows of J, so that these do not change it: {', '.join(unused)}.",)
 
 
 def _model(p: Prediction) -> str:
@@ -140,6 +158,11 @@ def _model(p: Prediction) -> str:
                 f" Its last layer gives {values:,} values a sample, fewer than the {p.outputs:,} outputs: "
                 "the weights of an output layer are missing, and outputs at several tokens or pixels need positions."
             )
+    if p.model.batch_statistics:
+        text += (
+            " Its batch normalisations are taken with fixed statistics, as in eval(): with those of the batch, samples "
+            "have no rows of J of their own, and TNGD and exact NGD refuse to step."
+        )
     return text
 
 

@@ -73,7 +73,7 @@ def test_a_link_alone_is_the_bill_s_break_even_rate(
     if p.host_seconds is None or rival_of(p, "sgd").seconds is None:
         return
     found = required(Design(p), "sgd", factor)
-    making = p.making_share * p.host_seconds if overlap else 0.0
+    making = p.making_seconds if overlap else 0.0
     rate = break_even_link_rate(p.device, p.work, found.target_seconds, p.host_seconds, making)
     needed = need(found.alone, "link_rate_bits_per_s").needed
     if found.reached:
@@ -217,6 +217,18 @@ def test_a_design_as_it_is_takes_what_is_predicted(refinements: int, overlap: bo
     assert design.host_seconds(design.now) == pytest.approx(p.host_seconds)
     factors = factors_of(p)
     assert factors is not None
+    p = dataclasses.replace(p, overlap=False)
     for row in factors.rows:
         own = Design(p, "tkfac", row.copies)
         assert own.seconds(own.now) == pytest.approx(row.iteration_seconds)
+
+
+@pytest.mark.parametrize("optimizer", ["tngd", "tkfac"])
+@pytest.mark.parametrize("parameters", [10**3, 10**12, 10**17])
+def test_a_figure_has_a_row_however_little_it_takes(optimizer: str, parameters: int) -> None:
+    """τ is in the relaxation of every iteration, beside however long a link; the host's precision is in none of it."""
+    p = predicted(parameters=parameters, batch_size=64, outputs=10, depth=2)
+    assert p.seconds.items["relax"] == pytest.approx(50e-6)
+    design = Design(p, optimizer)
+    names = {figure.name for figure in figures(design)} - {"copies"}
+    assert names == {"link_rate_bits_per_s", "word_bits", "resistance_ohm"}

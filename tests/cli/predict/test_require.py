@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.problems.outside import published_modules
+from tngd_bench.analysis import quantities
 from tngd_bench.cli import main as command_line
 
 SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]
@@ -110,6 +111,75 @@ def test_bad_input_is_one_line_and_exit_code_3(
     assert message in error
     assert error.startswith("tngd-bench: error: ")
     assert error.count("\n") == 1
+
+
+def test_nothing_is_needed_where_the_target_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--parameters", "1e6", "--batch", "256", "--outputs", "10", "--beat", "ngd-gram"]
+    words += ["--set", "link_rate=1e15"]
+    found = json.loads(required(capsys, *words, "--json"))
+    assert found["reached"] is True
+    assert {each["name"] for each in found["alone"]} > {"overlap", "hessian_array", "host_precision"}
+    assert all(each["needed"] == each["now"] for each in found["alone"])
+    text = required(capsys, *words)
+    assert text.count("nothing is needed") == 2
+    assert text.splitlines()[-1] == "verdict: reached as it is"
+
+
+@pytest.mark.parametrize("factor", ["0.06", "0.1", "1"])
+def test_words_hold_a_sign_and_are_said_to_change_what_is_computed(
+    capsys: pytest.CaptureFixture[str], factor: str
+) -> None:
+    words = ["--parameters", "1e6", "--batch", "256", "--outputs", "10", "--factor", factor]
+    found = json.loads(required(capsys, *words, "--json"))
+    (length,) = [each for each in found["alone"] if each["name"] == "word_bits"]
+    assert length["changes_values"] is True
+    assert length["needed"] is None or length["needed"] >= 2
+    told = "word length (which changes what is computed)" in found["verdict"]
+    assert told == (length["needed"] is not None) == (factor == "0.06")
+    target = {"0.06": "16.7 times slower than", "0.1": "10.0 times slower than", "1": "as fast as"}[factor]
+    assert f"target: {target} K-FAC" in required(capsys, *words)
+
+
+def test_a_host_without_the_memory_does_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `predict` says of the same host; what is required is required of one that has the memory."""
+    words = ["--model", "resnet50", "--batch", "256", "--outputs", "1", "--processor", "h100"]
+    found = json.loads(required(capsys, *words, "--json"))
+    told = f"does not run: the host lacks {quantities.si(found['host_missing_bytes'], 'B')} of memory"
+    assert found["verdict"].startswith(told)
+    easy = json.loads(required(capsys, *words, "--factor", "1e-6", "--json"))
+    assert (easy["reached"], easy["verdict"]) == (False, f"{told}; if it had it, reached as it is")
+    assert ", if it had the memory" in required(capsys, *words).splitlines()[2]
+    assert command_line.run(["predict", *words, "--set", "upload=factored"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(told)
+
+
+def test_whole_numbers_are_rounded_and_have_a_factor_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SIZES, "--device", "rram", "--factor", "0.01", "--set", "nodes_per_converter=8"]
+    lines = required(capsys, *words).splitlines()
+    rows = [line.split() for line in lines if "nodes per converter" in line and line.endswith("times)")]
+    assert rows
+    for row in rows:
+        assert float(row[-2].strip("(")) == pytest.approx(float(row[3]) / float(row[4]), rel=1e-2)
+    assert sum(line.endswith("times better, whole numbers rounded") for line in lines) == len(rows)
+
+
+NOT_OF_FACTORS = [
+    *(["--set", each] for each in ("upload=full", "hessian_array=false", "shared_array=true", "ensemble=4")),
+    *(["--scope", "layer"], ["--delay", "20"], ["--samples", "4"], ["--start", "zero"], ["--overlap"]),
+]
+
+
+@pytest.mark.parametrize("words", NOT_OF_FACTORS, ids=" ".join)
+def test_what_kronecker_factors_do_not_have_is_refused_or_named(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    name = words[-1].removeprefix("--").partition("=")[0] if "=" in words[-1] else words[0].removeprefix("--")
+    assert command_line.run(["require", *SIZES, *words, "--optimizer", "tkfac"]) == 3
+    assert f"{name} cannot be given for tkfac" in capsys.readouterr().err
+    for more in ([], ["--json"]):
+        assert command_line.run(["predict", *SIZES, *words, "--processor", "a100", *more]) == 0
+        shown = capsys.readouterr().out
+        assert ("do not change it: " + name in shown) == (words[-1] != "upload=full"), shown  # the default
 
 
 def test_it_needs_no_torch_and_no_matplotlib() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ import torch
 from tests.problems.outside import published_modules
 from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers import TNGD
+from tngd_bench.optimizers.roofline import predict
+from tngd_bench.optimizers.roofline_table import assumptions
 from tngd_bench.problems.outside.from_file import model_in_file
 from tngd_bench.problems.outside.published import MODELS, published
+from tngd_bench.spu.device import Device
 
 FILE = Path(published_modules.__file__)
 PARAMETERS = {"resnet50": 25_557_032, "gpt2": 124_439_808}
@@ -64,3 +69,38 @@ def test_what_cannot_be_counted_says_why(path: str, function: str, message: str)
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'resnet50'"):
         published("resnet-50")
+
+
+NORMALISED = """
+from torch import nn, randn
+
+def built(layer, training=True):
+    return nn.Sequential(nn.Linear(6, 5), layer, nn.Linear(5, 3)).train(training), randn(4, 6)
+
+def batch(): return built(nn.BatchNorm1d(5))
+def frozen(): return built(nn.BatchNorm1d(5), False)
+def untracked(): return built(nn.BatchNorm1d(5, track_running_stats=False), False)
+def layer(): return built(nn.LayerNorm(5))
+"""
+
+
+@pytest.mark.parametrize("name", ["batch", "frozen", "untracked", "layer"])
+def test_fixed_statistics_are_said_of_the_models_that_tngd_refuses(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "normalised.py"
+    path.write_text(NORMALISED)
+    found = model_in_file(str(path), name)
+    namespace: dict[str, Callable[[], tuple[torch.nn.Module, torch.Tensor]]] = {}
+    exec(NORMALISED, namespace)  # the same text
+    model, inputs = namespace[name]()
+    optimizer = TNGD(model, torch.nn.CrossEntropyLoss())
+    try:
+        optimizer.step(inputs, torch.tensor([0, 1, 2, 0]))
+        refused = False
+    except ValueError as error:
+        assert "normalises over the batch" in str(error)  # noqa: PT017
+        refused = True
+    assert found.batch_statistics == refused == (name in ("batch", "untracked"))
+    said = " ".join(assumptions(predict(Device.preset("paper"), model=found, batch_size=4, outputs=3)))
+    assert ("fixed statistics" in said) == refused
+    assert published("resnet50").batch_statistics
+    assert not published("gpt2").batch_statistics

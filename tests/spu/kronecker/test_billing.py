@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tngd_bench.layers import Layer
 from tngd_bench.spu import Device
+from tngd_bench.spu import billing as of_rows
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.kronecker import billing
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload
 
@@ -190,3 +192,33 @@ def test_each_refinement_takes_both_passes_again_and_no_arrays() -> None:
     expected = {"write_gradient": 1.28e-3, "write_arrays": 0.64e-3, "read": 1.28e-3, "relax": 200e-3}
     assert {name: items[name] for name in expected} == pytest.approx(expected, rel=1e-12)
     assert (work.rounds, billing.words_on_link(work)) == (4000, 10e6)
+
+
+def test_fields_that_are_not_billed_change_no_figure_and_all_others_of_a_bill_do() -> None:
+    """Every field that changes the bill of J's arrays changes that of the factors too, or is named as not billed."""
+    layers = (Layer(20, 30), Layer(30, 10))
+    rows = of_rows.Workload(sum(each.parameters for each in layers), 80, layers=layers, batch_size=8)
+    work = KroneckerWorkload(FactorShape.of(layers), 50.0)
+
+    def bills(device: Device) -> list[object]:
+        found = of_rows.latency(device, rows), of_rows.energy(device, rows)
+        return [found, (billing.latency(device, work), billing.energy(device, work))]
+
+    full = PAPER.override(
+        hold_time_s=1.0, cell_write_time_s=1e-6, calibration_time_s=1.0, tile_rows=8, tile_columns=8,
+        partial_sums_per_tau=1.0, partial_sum_time_s=1e-6, partial_sum_energy_j=1e-9,
+        cell_volts=1.0, cell_siemens=1.0, amplifier_power_watt=1.0,
+    )  # fmt: skip
+    plain = bills(full)
+    for name, info in DEVICE_FIELDS.items():
+        changed = [False, False]
+        for value in (*(info.accepted.words or ()), True, False, 3, 7, 0.25):
+            try:
+                found = bills(full.override(**{name: value}))
+            except (ValueError, TypeError):
+                continue
+            changed = [was or now != then for was, now, then in zip(changed, found, plain, strict=True)]
+        if name in billing.NOT_BILLED:
+            assert not changed[1], name
+        else:
+            assert changed[0] == changed[1], name

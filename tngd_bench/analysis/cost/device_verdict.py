@@ -22,7 +22,7 @@ def device_verdict(p: Prediction) -> str:
     if rival is None or rival.seconds is None or taken is None:
         return f"no rival: no digital second-order optimizer fits the memory of {p.processor.title}"
     against = f"than {registry.get(rival.name).title} on {p.processor.title}"
-    device, digital = quantities.seconds(taken), quantities.seconds(rival.seconds)
+    device, digital = (f"≥ {quantities.seconds(each)}" for each in (taken, rival.seconds))
     if taken < rival.seconds:
         unstated = (
             f", with no time for {quantities.items(p.seconds.not_stated)}" if p.seconds.not_stated else ""

@@ -18,6 +18,8 @@ LIMIT = 1e12
 """The factor that stands for "as good as can be"."""
 _TAU = "resistance_ohm"
 """The field by which τ = RC is changed; its capacitance stays."""
+SIGN_AND_VALUE_BITS = 2
+"""Shortest word that carries a signed number."""
 Value = float | str | bool
 
 
@@ -58,7 +60,7 @@ def figures(design: Design) -> Iterator[Lever]:
             continue
         for sign in (1, -1):
             better = partial(_scaled, name=name, sign=sign, whole=info.accepted.whole)
-            if _helps(design, design.now, partial(better, times=LIMIT)):
+            if _shortens_an_item(design, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
                 milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
                 yield Lever(name, title, unit, partial(_field, name=name), better, not milder)
@@ -74,7 +76,8 @@ def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool
     """Return the machine with a field that many times larger, or smaller."""
     value = getattr(machine.device, name) * times**sign
     if whole:
-        value = math.floor(value + 1e-9) if sign > 0 else max(1, math.ceil(value - 1e-9))
+        least = SIGN_AND_VALUE_BITS if name == "word_bits" else 1
+        value = math.floor(value + 1e-9) if sign > 0 else max(least, math.ceil(value - 1e-9))
     return replace(machine, device=machine.device.override(**{name: value}))
 
 
@@ -122,6 +125,17 @@ def _at(machine: Machine, *, precision: str) -> Machine:
 
 def _other(machine: Machine, *, name: str, value: Value) -> Machine:
     return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _shortens_an_item(design: Design, change: Callable[[Machine], Machine]) -> bool:
+    """Whether a change shortens an item of the bill, however small a part of an iteration it is."""
+    try:
+        changed = change(design.now)
+    except ValueError:
+        return False
+    after = design.bill(changed).items
+    shorter = any((after[name] or 0.0) < (now or 0.0) for name, now in design.bill(design.now).items.items())
+    return shorter and design.seconds(changed) <= design.seconds(design.now)
 
 
 def _helps(design: Design, machine: Machine, change: Callable[[Machine], Machine]) -> bool:

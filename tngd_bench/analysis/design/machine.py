@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from tngd_bench import arguments
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import host_cost_of
-from tngd_bench.optimizers.factor_roofline import ON_DEVICE
+from tngd_bench.optimizers.factor_roofline import ON_DEVICE, settings_not_applied
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import Prediction, hosted, processor_at
+from tngd_bench.optimizers.roofline import Prediction, hosted, making_seconds, processor_at
 from tngd_bench.spu.billing import latency
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.ledger import Ledger
 
 OPTIMIZERS = ("tngd", ON_DEVICE)
+
+
+def not_applied(names: Sequence[str]) -> str:
+    """Return the message for settings or fields that Kronecker factors do not have."""
+    return (
+        f"{', '.join(names)} cannot be given for {ON_DEVICE}, which has no rows of J; accepted: the default"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Design:
             raise ValueError("what is required needs a processor, for the host and the rival")
         if self.optimizer == ON_DEVICE and not self.prediction.work.analog.analog_time:
             raise ValueError(f"analog_time must be > 0 for {ON_DEVICE}")
+        if self.optimizer == ON_DEVICE and (unused := settings_not_applied(self.prediction)):
+            raise ValueError(not_applied(unused))
 
     @property
     def now(self) -> Machine:
@@ -95,9 +105,9 @@ class Design:
                 making, missing = 0.0, processor.missing_bytes(moved.bytes)
             else:
                 upload = machine.device.upload
-                moved, making, missing = hosted(it, upload, analog, processor, processor.itemsize)
-            seconds = processor.seconds(moved.flops, moved.bytes)
-            self._hosts[key] = _Host(seconds, making * seconds, missing)
+                moved, missing = hosted(it, upload, analog, processor, processor.itemsize)
+                making = making_seconds(it, upload, processor)
+            self._hosts[key] = _Host(processor.seconds(moved.flops, moved.bytes), making, missing)
         return self._hosts[key]
 
     def bill(self, machine: Machine) -> Ledger:

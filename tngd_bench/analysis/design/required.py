@@ -30,6 +30,8 @@ class Need:
     now: Value
     needed: Value | None
     seconds: float
+    changes_values: bool = False
+    """Whether it changes what is computed, beside the time."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Required:
 
     @property
     def reached(self) -> bool:
-        """Whether the machine is fast enough as it is."""
-        return self.now_seconds <= self.target_seconds
+        """Whether the machine is fast enough as it is, with a host that has the memory."""
+        return self.now_seconds <= self.target_seconds and not self.host_missing_bytes
 
     @property
     def host_times(self) -> float | None:
@@ -142,14 +144,17 @@ def _alone(design: Design, figure: Lever, target: float) -> Need:
     times = least_factor(lambda k: design.seconds(figure.better(now, k)), target)
     best = figure.better(now, LIMIT if times is None else times)
     needed = None if times is None else figure.value(best)
-    return Need(figure.name, figure.title, figure.unit, figure.value(now), needed, design.seconds(best))
+    taken, changes = design.seconds(best), figure.changes_values
+    return Need(figure.name, figure.title, figure.unit, figure.value(now), needed, taken, changes)
 
 
 def _word_alone(design: Design, choice: Choice, target: float) -> Need:
-    best = min((design.now, *(way(design.now) for way in choice.ways)), key=design.seconds)
+    best = design.now
+    if design.seconds(best) > target:
+        best = min((best, *(way(best) for way in choice.ways)), key=design.seconds)
     taken = design.seconds(best)
     needed = choice.value(best) if taken <= target else None
-    return Need(choice.name, choice.title, "", choice.value(design.now), needed, taken)
+    return Need(choice.name, choice.title, "", choice.value(design.now), needed, taken, choice.changes_values)
 
 
 def _machines(now: Machine, choices: Sequence[Choice]) -> list[Machine]:

@@ -72,7 +72,7 @@ def command(swept: str | None, figure: Path | None, as_json: bool, **asked: Any)
 def _swept(
     name: str, values: Sequence[float | str], question: options.Asked, figure: Path | None, as_json: bool
 ) -> str:
-    from tngd_bench.optimizers.roofline_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions, factor_assumptions
 
     predictions = sweep.predictions(name, values, question.predict, question.described.capacitance_farad)
     rows = sweep.rows(name, values, predictions)
@@ -80,7 +80,7 @@ def _swept(
         _draw(rows, name, predictions[0], figure)
     if as_json:
         both = zip(rows, predictions, strict=True)
-        stated = [row | {"assumptions": list(assumptions(p))} for row, p in both]
+        stated = [row | {"assumptions": [*assumptions(p), *factor_assumptions(p)]} for row, p in both]
         return json.dumps(stated, indent=2, ensure_ascii=False)
     return sweep.as_text(rows, name, predictions)
 

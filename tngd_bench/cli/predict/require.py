@@ -24,10 +24,11 @@ Examples:
   tngd-bench require --model my_net.py:build --batch 64 --device rram --set link_rate=5e11
 
 Each figure of the device is made k times better until an iteration takes the rival's time divided by --factor: alone,
-and all of them together by the same k. Word length and the host's precision change values, so they are asked for alone
-only. Layer inputs and output gradients are sent, unless --set upload=full asks for whole arrays. Every figure is
-modelled: nothing is run. Times of a processor are lower bounds, and times that the device does not state count as none:
-what is required is at least this.
+and all of them together by the same k. Word length and the host's precision change values, so they are asked for
+alone only. A figure that is in no item of the device's bill and a word that saves no time have no row. Layer inputs
+and output gradients are sent, unless --set upload=full asks for whole arrays. Every figure is modelled: nothing is
+run. Times of a processor are lower bounds, and times that the device does not state count as none: what is required
+is at least this.
 """
 
 
@@ -46,14 +47,18 @@ def command(
     beat: str, factor: float, optimizer: str, copies: int | None, as_json: bool, **asked: Any
 ) -> None:
     """Say which link, τ, word length, upload or copies reach a target, alone and together, or what stops it."""
-    from tngd_bench.analysis.design.machine import Design
+    from tngd_bench.analysis.design.machine import Design, not_applied
     from tngd_bench.analysis.design.required import required
     from tngd_bench.optimizers.roofline_table import assumptions
+    from tngd_bench.spu.kronecker.billing import NOT_BILLED
 
     if copies is not None and optimizer == "tngd":
         raise click.UsageError("--copies are of the arrays of Kronecker factors; add --optimizer tkfac")
     try:
         question = options.Asked.of(asked)
+        unused = [name for name in question.named if name in NOT_BILLED]
+        if optimizer == "tkfac" and unused:
+            raise ValueError(not_applied(unused))
         p = question.predict({}, {} if "upload" in question.named else {"upload": "factored"})
         found = required(Design(p, optimizer, copies or 1), beat, factor)
     except (ValueError, TypeError) as error:
@@ -84,8 +89,8 @@ def as_text(p: Prediction, found: Required, optimizer: str, factor: float) -> st
         "",
         f"{registry.get(optimizer).title} on {p.device.name}, {sent}host {p.host_processor.title} at "
         f"{p.host_processor.precision.upper()}: ≥ {_time(found.now_seconds)} a step, the host's part "
-        f"≥ {_time(found.host_seconds)}",
-        f"target: {'as fast as' if factor == 1 else f'{factor:g} times faster than'} {rival} at "
+        f"≥ {_time(found.host_seconds)}" + (", if it had the memory" if found.host_missing_bytes else ""),
+        f"target: {_as_fast(factor)} {rival} at "
         f"{p.processor.precision.upper()}, which takes ≥ {_time(found.rival_seconds)}: "
         f"{_time(found.target_seconds)} a step",
         f"energy: host ≥ {quantities.joules(found.host_joules)}, {rival} ≥ {quantities.joules(found.rival_joules)} a "
@@ -107,31 +112,58 @@ def as_text(p: Prediction, found: Required, optimizer: str, factor: float) -> st
     return "\n".join([*lines, "", "assumed", *wrapped(assumptions(p)), "", f"verdict: {verdict(found)}"])
 
 
+def _as_fast(factor: float) -> str:
+    if factor < 1.0:
+        return f"{quantities.significant(1.0 / factor)} times slower than"
+    return "as fast as" if factor == 1.0 else f"{factor:g} times faster than"
+
+
 def _together(title: str, found: Together | None, units: dict[str, str]) -> list[str]:
     if found is None:
         return [f"{title}: none is enough"]
-    lines = [f"{title}: every figure {quantities.significant(found.times)} times better"]
-    for name, (now, needed) in found.values.items():
-        lines.append(f"  {name:<32}{shown(now, units[name]):>14}{shown(needed, units[name]):>22}")
-    return lines
+    if not found.values:
+        return [f"{title}: nothing is needed"]
+    rows = [
+        f"  {name:<32}{shown(now, units[name]):>14}{shown(needed, units[name]):>22}{_times(now, needed)}"
+        for name, (now, needed) in found.values.items()
+    ]
+    rounded = ", whole numbers rounded" if any(_times(*pair) for pair in found.values.values()) else ""
+    return [f"{title}: every figure {quantities.significant(found.times)} times better{rounded}", *rows]
+
+
+def _times(now: Value, needed: Value) -> str:
+    """Return how many times better a whole number is, which rounding makes another factor than that of the others."""
+    if not all(isinstance(each, int) and not isinstance(each, bool) for each in (now, needed)):
+        return ""
+    assert isinstance(now, int)
+    assert isinstance(needed, int)
+    return f"  ({quantities.significant(max(now, needed) / min(now, needed))} times)"
 
 
 def verdict(found: Required) -> str:
     """Return in a sentence whether the target can be reached, and how or why not."""
     lacking = found.host_missing_bytes
-    memory = f"; its host lacks {quantities.si(lacking, 'B')} of memory for the rows" if lacking else ""
+    memory = (
+        f"does not run: the host lacks {quantities.si(lacking, 'B')} of memory; if it had it, "
+        if lacking
+        else ""
+    )
     free = (
         f"; counted as no time, none being stated: {quantities.items(found.not_stated)}"
         if found.not_stated
         else ""
     )
-    return _verdict(found) + memory + free
+    return memory + _verdict(found) + free
 
 
 def _verdict(found: Required) -> str:
-    if found.reached:
+    if found.now_seconds <= found.target_seconds:
         return "reached as it is"
-    enough = [need.title for need in found.alone if need.needed is not None]
+    enough = [
+        f"{need.title} (which changes what is computed)" if need.changes_values else need.title
+        for need in found.alone
+        if need.needed is not None
+    ]
     if enough:
         return f"within reach of one change: {quantities.listed(enough)}{' each' * (len(enough) > 1)} alone is enough"
     if found.together is not None:

@@ -227,9 +227,9 @@ def _cell(row: Mapping[str, Any], owner: str) -> str:
 
 def _assumed(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> list[str]:
     """Return the assumptions of all predictions, then those of the first and the last alone, with their values."""
-    from tngd_bench.optimizers.roofline_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions, factor_assumptions
 
-    each = [assumptions(p) for p in predictions]
+    each = [(*assumptions(p), *factor_assumptions(p)) for p in predictions]
     shared = [sentence for sentence in each[0] if all(sentence in others for others in each)]
     ends = {0: each[0], len(each) - 1: each[-1]}
     return shared + [

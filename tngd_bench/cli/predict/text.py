@@ -21,7 +21,7 @@ NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 def as_text(p: Prediction) -> str:
     """Return the prediction for the terminal."""
     from tngd_bench.analysis.cost.device_verdict import device_verdict
-    from tngd_bench.optimizers.roofline_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions, factor_assumptions
 
     work = p.work
     lines = [
@@ -43,7 +43,13 @@ def as_text(p: Prediction) -> str:
         ]
     titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
-    said = ["", "assumed", *wrapped(assumptions(p)), "", f"verdict: {device_verdict(p)}"]
+    said = [
+        "",
+        "assumed",
+        *wrapped((*assumptions(p), *factor_assumptions(p))),
+        "",
+        f"verdict: {device_verdict(p)}",
+    ]
     return "\n".join([*lines, *_factor_lines(p), *said])
 
 
@@ -116,7 +122,8 @@ def _host_lines(p: Prediction) -> list[str]:
         return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
     taken = p.iteration_at_least_seconds or 0.0
     ways = {"iteration": taken + p.overlap * p.saved_seconds}
-    ways["  with pipelined upload"] = ways["iteration"] - p.saved_seconds
+    if not p.work.analog.delay:
+        ways["  with pipelined upload"] = ways["iteration"] - p.saved_seconds
     times = [p.host_seconds, *ways.values()]
     joules = [p.host_joules, *[p.iteration_at_least_joules] * len(ways)]
     return [

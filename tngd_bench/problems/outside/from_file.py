@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils import _pytree
 
 from tngd_bench import plugin_files, plugins
+from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 from tngd_bench.optimizers.network_size import Model
 from tngd_bench.problems.outside.traced_layers import traced_layers
 
@@ -32,7 +33,13 @@ def model_in_file(path: str, function: str) -> Model:
     except Exception as error:  # whatever outside code does
         raise ValueError(f"{where} cannot be counted: {plugins.said(error)}") from error
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Model(trained, layers, f"{where}, {type(model).__name__}", outputs=outputs)
+    return Model(
+        trained,
+        layers,
+        f"{where}, {type(model).__name__}",
+        outputs=outputs,
+        batch_statistics=any(uses_batch_statistics(module) for module in model.modules()),
+    )
 
 
 def _pair(build: Callable[[], Any]) -> tuple[nn.Module, Any]:

@@ -13,7 +13,14 @@ from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
-from tngd_bench.optimizers.roofline import hosted, rated_host_seconds, rated_seconds
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.roofline import (
+    hosted,
+    making_flops,
+    making_seconds,
+    rated_host_seconds,
+    rated_seconds,
+)
 from tngd_bench.spu.billing import array_words, parts_of
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
@@ -84,11 +91,16 @@ def explorer(
 
 def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]]:
     """Return what may be written while the host makes rows, words and seconds, and their share of its operations."""
-    device, analog = unlinked.device, unlinked.analog
+    device = unlinked.device
+
+    def share(it: Iteration) -> float:
+        flops = hosted(it, device.upload, unlinked.analog, None, 4)[0].flops
+        return making_flops(it, device.upload) / max(1.0, flops)
+
     return {
         "words": _flat(batch.at_each(lambda *size: float(array_words(device, unlinked.work(*size))))[0]),
         "seconds": _flat(batch.at_each(lambda *size: unlinked.bill(*size).streamed)[0]),
-        "making": _flat(batch.rated(lambda it: hosted(it, device.upload, analog, None, 4)[1])),
+        "making": _flat(batch.rated(share)),
     }
 
 
@@ -98,11 +110,13 @@ def _rated(processor: Processor, batch: Plane, infos: Infos) -> dict[str, object
         label: partial(rated_seconds, infos[label].method, processor=processor) for label in batch.digital
     }
     host = {each: partial(rated_host_seconds, upload=each, processor=processor) for each in batch.host}
+    making = {each: partial(making_seconds, upload=each, processor=processor) for each in batch.host}
     return {
         "title": processor.title,
         "watts": processor.power_watt,
         "digital": {label: _flat(batch.rated(seconds)) for label, seconds in digital.items()},
         "host": {upload: _flat(batch.rated(seconds)) for upload, seconds in host.items()},
+        "making": {upload: _flat(batch.rated(seconds)) for upload, seconds in making.items()},
     }
 
 

@@ -18,6 +18,9 @@ from tngd_bench.spu.ledger import Ledger, added, priced
 from tngd_bench.spu.parts import Array, Parts
 from tngd_bench.spu.upkeep import relax_power_watt, upkeep_j, upkeep_s
 
+NOT_BILLED = ("upload", "shared_array", "hessian_array", "hold_time_s", "hold_power_watt")
+"""Fields of a device that concern J, H or a carried state, none of which there is with Kronecker factors."""
+
 
 @dataclass(frozen=True)
 class FactorShape:

@@ -169,7 +169,8 @@
       return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bit${most === 1 ? "" : "s"}` : ""}.`;
     });
     const streamed = known.streamed[upload], writing = streamed.words[place] * bits / rate + streamed.seconds[place];
-    const saved = Math.min(streamed.making[place] * host, writing) * (1 - 1 / known.outputs);
+    const making = rated ? rated.making[upload][place] : streamed.making[place] * host;
+    const saved = Math.min(making, writing) * (1 - 1 / known.outputs);
     return [
       `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
       `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
