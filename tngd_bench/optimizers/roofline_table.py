@@ -113,6 +113,11 @@ def _totals(ledger: Ledger) -> dict[str, float | None]:
 def assumptions(p: Prediction) -> tuple[str, ...]:
     """Return what the figures of the prediction assume, a sentence or two each."""
     said = [_model(p), _iterations(p)]
+    if p.model.batch_statistics:
+        said.append(
+            "Batch normalisation: fixed statistics are assumed, as in evaluation mode. In training they couple the "
+            "samples, and TNGD and NGD, which need a row of J for each sample, refuse the model; K-FAC does not."
+        )
     if "relax_slowdown" in p.seconds.items:
         said.append(
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "

@@ -23,7 +23,7 @@ def resnet50(classes: int = 1000) -> Model:
     norms = [Layer(0, 2 * kernel.d_out) for kernel in kernels]
     layers = (*kernels, *norms, Layer(inputs, classes))
     total = sum(layer.parameters for layer in layers)
-    return Model(total, layers, "ResNet-50 on 224 × 224 pixels", outputs=classes)
+    return Model(total, layers, "ResNet-50 on 224 × 224 pixels", outputs=classes, batch_statistics=True)
 
 
 def gpt2(tokens: int = 1024) -> Model:
