@@ -19,7 +19,8 @@ class Layer(NamedTuple):
 
     A layer that is not `trained` has no columns in B; passes go through it all the same. One `of_values` is a product
     of two values of the model, as in attention: it is not trained, and a backward pass takes the gradients of both.
-    One without inputs (`d_in` = 0) stands for `d_out` scales and shifts, as of a normalisation.
+    One without inputs (`d_in` = 0) stands for `d_out` scales and shifts, as of a normalisation. One at no positions is
+    not used: its parameters are counted, and no operation takes them.
     """
 
     d_in: int
@@ -46,8 +47,8 @@ class Layer(NamedTuple):
 
     @property
     def factored(self) -> bool:
-        """Whether it has Kronecker factors, as a trained matrix has."""
-        return self.trained and self.d_in > 0
+        """Whether it has Kronecker factors, as a trained matrix has that is used."""
+        return self.trained and self.d_in > 0 and self.positions > 0
 
     @property
     def values(self) -> int:

@@ -32,7 +32,7 @@ WIDTHS = tuple(2**power for power in range(6, 18))
 class FactorRow:
     """One iteration with so many `copies` of each array; rates and widths are None where none is enough.
 
-    `break_even_width` is the least of `WIDTHS` at which as many square layers as the model has are ahead.
+    `break_even_width` is the least of `WIDTHS` at which as many square layers as have factors are ahead.
     """
 
     copies: int
@@ -66,7 +66,7 @@ def factors_of(p: Prediction) -> FactorPrediction | None:
     question = FactorQuestion(
         p.device, p.processor, batch, p.outputs, analog.analog_time, analog.refinements, p.host_processor
     )
-    return question.predict(p.model.layers)
+    return question.predict(p.model.layers, parameters=p.model.parameters)
 
 
 def settings_not_applied(p: Prediction) -> tuple[str, ...]:
@@ -96,9 +96,11 @@ class FactorQuestion:
     host_processor: Processor | None = None
     """The processor at the precision of the host's passes, where that is another."""
 
-    def predict(self, layers: Sequence[Layer], copies: Sequence[int] = COPIES) -> FactorPrediction:
-        """Return the prediction for a network of `layers`."""
-        host, digital = self._host_and_digital(layers)
+    def predict(
+        self, layers: Sequence[Layer], copies: Sequence[int] = COPIES, parameters: int | None = None
+    ) -> FactorPrediction:
+        """Return the prediction for a network of `layers`, of N `parameters` where tables are not among the layers."""
+        host, digital = self._host_and_digital(layers, parameters)
         fewest = None
         if host is not None and digital is not None:
             fewest = billing.break_even_copies(self.device, self._work(layers, 1), digital, host)
@@ -127,7 +129,7 @@ class FactorQuestion:
         rate = width = None
         if host is not None and digital is not None:
             rate = billing.break_even_link_rate(self.device, work, digital, host)
-            width = self.break_even_width(len(layers), copies)
+            width = self.break_even_width(len(work.factors), copies)
         taken = None if host is None else seconds.elapsed_at_least(host)
         return FactorRow(copies, seconds, billing.energy(self.device, work), taken, rate, width)
 
@@ -139,11 +141,15 @@ class FactorQuestion:
         taken = billing.latency(self.device, self._work(layers, copies)).elapsed_at_least(host)
         return taken is not None and taken < digital
 
-    def _host_and_digital(self, layers: Sequence[Layer]) -> tuple[float | None, float | None]:
+    def _host_and_digital(
+        self, layers: Sequence[Layer], parameters: int | None = None
+    ) -> tuple[float | None, float | None]:
         """The seconds of the host and of digital K-FAC; None where the processor has too little memory."""
         every = tuple(Layer(*layer) for layer in layers)
-        rows, parameters = self.batch_size * self.outputs, sum(layer.parameters for layer in every)
-        it = Iteration(parameters, rows, self.batch_size, self.outputs, every)
+        rows = self.batch_size * self.outputs
+        it = Iteration(
+            parameters or sum(layer.parameters for layer in every), rows, self.batch_size, self.outputs, every
+        )
 
         def host(itemsize: int) -> PredictedCost:
             precise = replace(it, double=itemsize > 4)

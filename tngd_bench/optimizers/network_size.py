@@ -14,8 +14,8 @@ class Model:
     """The network that a prediction is for: N `parameters` in `layers`, and in words what they are.
 
     `from_size`: the layers are square ones that were made from N, not those of a network. `outputs`: those of a sample,
-    at all of its positions, where the network has a number of its own. `batch_statistics`: a normalisation couples the
-    samples of a batch while it is trained.
+    at all of its positions, where the network has a number of its own. `batch_statistics`: it normalises by those of
+    the batch in training.
     """
 
     parameters: int

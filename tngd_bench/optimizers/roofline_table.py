@@ -120,6 +120,11 @@ def _totals(ledger: Ledger) -> dict[str, float | None]:
 def assumptions(p: Prediction) -> tuple[str, ...]:
     """Return what the figures of the prediction assume, a sentence or two each."""
     said = [_model(p), _iterations(p)]
+    if p.model.batch_statistics:
+        said.append(
+            "Batch normalisation: fixed statistics are assumed, as in evaluation mode. In training they couple the "
+            "samples, and TNGD and NGD, which need a row of J for each sample, refuse the model; K-FAC does not."
+        )
     if "relax_slowdown" in p.seconds.items:
         said.append(
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "
@@ -158,11 +163,6 @@ def _model(p: Prediction) -> str:
                 f" Its last layer gives {values:,} values a sample, fewer than the {p.outputs:,} outputs: "
                 "the weights of an output layer are missing, and outputs at several tokens or pixels need positions."
             )
-    if p.model.batch_statistics:
-        text += (
-            " Its batch normalisations are taken with fixed statistics, as in eval(): with those of the batch, samples "
-            "have no rows of J of their own, and TNGD and exact NGD refuse to step."
-        )
     return text
 
 

@@ -232,3 +232,15 @@ def test_a_figure_has_a_row_however_little_it_takes(optimizer: str, parameters: 
     design = Design(p, optimizer)
     names = {figure.name for figure in figures(design)} - {"copies"}
     assert names == {"link_rate_bits_per_s", "word_bits", "resistance_ohm"}
+
+
+@pytest.mark.parametrize("name", ["epyc-7763", "h100"])
+def test_one_output_has_one_k_fac_and_one_host_of_it(name: str) -> None:
+    """With a table of embeddings too, whose parameters are in no layer: the rival's row, the block, the design."""
+    p = predict(PAPER, model=gpt2(16), batch_size=8, outputs=4, processor=Processor.named(name))
+    factors = factors_of(p)
+    assert factors is not None
+    (own,) = (each.seconds for each in p.alternatives if each.name == "kfac")
+    assert factors.digital_seconds == own
+    design = Design(p, "tkfac")
+    assert factors.host_seconds == design.host_seconds(design.now)

@@ -92,4 +92,29 @@ def fails() -> tuple[nn.Module, Tensor]:
     return nn.Linear(2, 2), torch.empty(2, 5)
 
 
+class Sum(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sum()
+
+
+def single() -> tuple[nn.Module, Tensor]:
+    return Sum(2, 2), torch.empty(2, 2)
+
+
+def without_parameters() -> tuple[nn.Module, Tensor]:
+    return nn.ReLU(), torch.empty(2, 2)
+
+
+def exits() -> tuple[nn.Module, Tensor]:
+    raise SystemExit(5)
+
+
+def normalised() -> tuple[nn.Module, Tensor]:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), torch.empty(4, 3)
+
+
+def normalised_by_fixed_statistics() -> tuple[nn.Module, Tensor]:
+    return normalised()[0].eval(), torch.empty(4, 3)
+
+
 NUMBER = 3

@@ -12,6 +12,7 @@ from tests.problems.outside import published_modules
 from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import TNGD
+from tngd_bench.optimizers.network_size import Model
 from tngd_bench.optimizers.roofline import predict
 from tngd_bench.optimizers.roofline_table import assumptions
 from tngd_bench.problems.outside.from_file import model_in_file
@@ -55,15 +56,34 @@ def test_a_user_s_module_is_counted_to_the_same_sizes(name: str) -> None:
     ("path", "function", "message"),
     [
         ("missing.py", "build", "cannot be read"),
-        (str(FILE), "nothing", "published_modules.py:nothing is no function of that file"),
-        (str(FILE), "NUMBER", "NUMBER is no function"),
+        (str(FILE), "nothing", "published_modules.py has no function nothing; accepted"),
+        (str(FILE), "NUMBER", "has no function NUMBER"),
         (str(FILE), "without_inputs", r"must return a torch.nn.Module and a batch of its inputs"),
         (str(FILE), "fails", "cannot be counted: RuntimeError"),
+        (str(FILE), "exits", "exits cannot be counted: SystemExit: 5"),
+        (str(FILE), "single", r"single cannot be counted: .* must return \(b, …\), .* not a single number"),
+        (str(FILE), "without_parameters", "without_parameters makes a model without trained parameters"),
     ],
 )
 def test_what_cannot_be_counted_says_why(path: str, function: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model_in_file(path, function)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: model_in_file(str(FILE), "normalised"), True),
+        (lambda: model_in_file(str(FILE), "normalised_by_fixed_statistics"), False),
+        (lambda: model_in_file(str(FILE), "resnet50"), True),
+        (lambda: published("resnet50"), True),
+        (lambda: published("gpt2"), False),
+    ],
+)
+def test_statistics_of_the_batch_are_named_in_what_is_assumed(make: Callable[[], Model], said: bool) -> None:
+    """TNGD refuses such a model in training; one in evaluation mode has fixed statistics."""
+    told = assumptions(predict(Device.preset("paper"), model=make(), batch_size=8, outputs=2))
+    assert any(each.startswith("Batch normalisation: fixed statistics are assumed") for each in told) == said
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

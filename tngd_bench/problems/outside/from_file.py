@@ -25,21 +25,21 @@ def model_in_file(path: str, function: str) -> Model:
     build = vars(sys.modules[file.module]).get(function)
     where = f"{file.name}:{function}"
     if not callable(build):
-        raise ValueError(f"{where} is no function of that file; accepted: FILE.py:FUNCTION")
+        raise ValueError(
+            f"{file.name} has no function {function}; accepted: FILE.py:FUNCTION, or FILE.py for its function build"
+        )
     try:
         with torch.device("meta"):
             model, inputs = _pair(build)
             layers, outputs = traced_layers(model.to("meta"), _pytree.tree_map(_on_meta, inputs))
-    except Exception as error:  # whatever outside code does
+    except (Exception, SystemExit) as error:  # whatever outside code does
         raise ValueError(f"{where} cannot be counted: {plugins.said(error)}") from error
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Model(
-        trained,
-        layers,
-        f"{where}, {type(model).__name__}",
-        outputs=outputs,
-        batch_statistics=any(uses_batch_statistics(module) for module in model.modules()),
-    )
+    if not trained:
+        raise ValueError(f"{where} makes a model without trained parameters; accepted: one with at least one")
+    coupled = any(map(uses_batch_statistics, model.modules()))
+    text = f"{where}, {type(model).__name__}"
+    return Model(trained, layers, text, outputs=outputs, batch_statistics=coupled)
 
 
 def _pair(build: Callable[[], Any]) -> tuple[nn.Module, Any]:

@@ -1,78 +1,76 @@
 """The layers of any model in the sizes that predictions take, from one call of it, on torch's meta device too."""
 
 import math
-from collections import Counter
 
 from torch import Tensor, nn
 
-from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
-
-_CHANNELS = ("out_features", "out_channels", "hidden_size")
-"""Attributes by which torch's modules say how many outputs they have at each position."""
+from tngd_bench.problems.outside.weight_products import WeightProducts
 
 
 def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], int]:
-    """Return the layers that `model` calls on a batch, in order, and its outputs per sample, in the mode that it is in.
+    """Return the layers that `model` uses on a batch, in order, and its outputs per sample, in the mode that it is in.
 
-    Every matrix of a module is a layer, but for tables of embeddings; one that is a table and a layer too is the layer.
-    Parameters of none (norms, scales) stand together, before the last. So do the products of two values, as in
-    attention: torch's count of the call beyond that of the layers.
+    Every matrix that a product takes is a layer, at as many positions as the product has operations by torch's count;
+    slices that are taken apart are layers of their own. A matrix that is not used has no positions. Parameters of
+    none (norms, scales) stand together, before the last, and so do products of two values, as in attention. ValueError
+    where the outputs have no sample first.
     """
-    positions: Counter[nn.Module] = Counter()
-
-    def note(module: nn.Module, args: object, output: object) -> None:
-        found = output[0] if isinstance(output, tuple) else output
-        channels = next((getattr(module, name) for name in _CHANNELS if hasattr(module, name)), None)
-        if isinstance(found, Tensor) and channels:
-            channels *= 1 + bool(getattr(module, "bidirectional", False))
-            positions[module] += max(1, found.numel() // (found.shape[0] * channels))
-
-    with_own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
-    hooks = [module.register_forward_hook(note) for module in with_own]
-    try:
-        with flop_counter() as counter:  # with gradients: a model may differentiate inside `forward`
-            outputs = run_model(model, inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    layers = _matrices([*positions, *(module for module in with_own if module not in positions)], positions)
-    tables = {
-        p for each in with_own if isinstance(each, nn.Embedding) for p in each.parameters(recurse=False)
-    }
-    outside = tables - {p for each in positions for p in each.parameters(recurse=False)}
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad and p not in outside)
-    rest = trained - sum(layer.parameters for layer in layers)
-    if rest > 0:
-        layers.insert(max(0, len(layers) - 1), Layer(0, rest))
-    return _counted(layers, counter.get_total_flops() / len(outputs)), math.prod(outputs.shape[1:])
+    with WeightProducts(
+        model.parameters()
+    ) as products:  # with gradients: some differentiate inside `forward`
+        outputs = run_model(model, inputs)
+    if outputs.dim() == 0:
+        raise ValueError("the model must return (b, …), the outputs of each sample, not a single number")
+    owners = {p: module for module in model.modules() for p in module.parameters(recurse=False)}
+    layers, left = _used(products, owners, len(outputs)), []
+    for p, module in owners.items():
+        if p.dim() > 1 and p not in products.used:
+            left.append(_layer(p, module, 0))
+    outside = products.tables - {p for p, *_ in products.by_weight}
+    trained = sum(p.numel() for p in owners if p.requires_grad and p not in outside)
+    rest = trained - sum(layer.parameters for layer in (*layers, *left))
+    left += [Layer(0, rest)] if rest > 0 else []
+    left += [_of_values(flops, result, len(outputs)) for flops, result in products.of_values if flops]
+    return (*layers[:-1], *left, *layers[-1:]), math.prod(outputs.shape[1:])
 
 
-def _matrices(modules: list[nn.Module], positions: Counter[nn.Module]) -> list[Layer]:
-    """Return the layers of the modules that are no tables."""
-    layers = []
-    for module in modules:
-        own = list(module.parameters(recurse=False))
-        bias = any(p.dim() == 1 and p.requires_grad for p in own)
-        layers += [
-            Layer(p[0].numel(), p.shape[0], max(1, positions[module]), p.requires_grad, bias)
-            for p in own
-            if p.dim() > 1 and not isinstance(module, nn.Embedding)
-        ]
-    return layers
+def _used(products: WeightProducts, owners: dict[nn.Parameter, nn.Module], batch: int) -> list[Layer]:
+    """Return the layers of the weights that products take, slices apart where they make up the whole."""
+    sliced: dict[nn.Parameter, int] = {}
+    for p, _, size in products.by_weight:
+        sliced[p] = sliced.get(p, 0) + size
+    layers: dict[object, Layer] = {}
+    for part, flops in products.by_weight.items():
+        p, _, size = part
+        apart = sliced[p] == p.numel() and size % p[0].numel() == 0
+        key, taken = (
+            (part, flops) if apart else (p, sum(f for q, f in products.by_weight.items() if q[0] is p))
+        )
+        places = max(1, round(taken / (2.0 * batch * (size if apart else p.numel()))))
+        layers.setdefault(key, _layer(p, owners[p], places, size if apart else p.numel()))
+    return list(layers.values())
 
 
-def _counted(layers: list[Layer], flops: float) -> tuple[Layer, ...]:
-    """Return the layers, and one for products of values, so that a forward pass of one sample takes `flops`.
+def _layer(p: nn.Parameter, module: nn.Module, positions: int, size: int | None = None) -> Layer:
+    """Return the layer of a weight, or `size` values of it; a transposed convolution goes from places of its input."""
+    d_in, rows = p[0].numel(), len(p)
+    if getattr(module, "transposed", False):
+        groups: int = module.groups  # type: ignore[assignment]
+        return Layer(rows // groups, groups * d_in, positions, p.requires_grad, bias=False)
+    bias = any(
+        each.dim() == 1 and each.requires_grad and each.numel() % rows == 0
+        for each in module.parameters(recurse=False)
+    )
+    return Layer(d_in, (size or p.numel()) // d_in, positions, p.requires_grad, bias)
 
-    Twice the operations of the layers or more are derivatives by the inputs inside `forward`, which use the weights
-    more often than the layers are called.
-    """
-    own = sum(layer.forward(1) for layer in layers)
-    times = int(flops // max(1.0, own))
-    if times > 1:
-        return tuple(layer._replace(positions=times * layer.positions) for layer in layers)
-    places = max((layer.positions for layer in layers), default=1)
-    width = round(math.sqrt(max(0.0, flops - own) / (2.0 * places)))
-    return (*layers[:-1], *([Layer(width, width, places, False, False, True)] if width else []), *layers[-1:])
+
+def _of_values(flops: float, result: Tensor, batch: int) -> Layer:
+    """Return the layer for a product of two values: inner size, outputs and rows of its result, of one sample."""
+    values = max(1, result.numel() // batch)
+    rows = result.shape[-2] if result.dim() > 1 else 1
+    places = rows if values % rows == 0 else 1
+    return Layer(
+        max(1, round(flops / (2.0 * batch * values))), values // places, places, False, False, of_values=True
+    )

@@ -1,0 +1,79 @@
+"""Operations of a call by the weight that each product takes, from torch's own formulas."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+_ATEN = torch.ops.aten
+_TABLES = (_ATEN.embedding, _ATEN._embedding_bag, _ATEN._embedding_bag_forward_only)
+_WITHOUT_FORMULA = (_ATEN.mkldnn_rnn_layer, _ATEN._trilinear)
+"""Kernels that torch's counter leaves out: each row of the first argument meets every weight once."""
+
+Part = tuple[nn.Parameter, int, int]
+"""A parameter, and the offset and number of its values that a product takes."""
+
+
+class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records, while it is entered, the operations of products: `by_weight`, and `of_values` without a weight.
+
+    A view of a parameter is that parameter, and so is what is computed of parameters alone: another precision, a norm.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.by_weight: Counter[Part] = Counter()
+        self.of_values: list[tuple[float, Tensor]] = []
+        self.tables: set[nn.Parameter] = set()
+        self.used: set[nn.Parameter] = set()
+        self._weights: dict[int, tuple[nn.Parameter, Tensor]] = {_storage(p): (p, p) for p in parameters}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation of torch and record it."""
+        kwargs, packet = kwargs or {}, func._overloadpacket
+        if packet not in flop_registry:
+            with self:
+                made = func.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
+        out = func(*args, **kwargs)
+        given = [each for each in _pytree.tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        weights = [
+            (self._weights[_storage(each)][0], each) for each in given if _storage(each) in self._weights
+        ]
+        results = [each for each in _pytree.tree_leaves(out) if isinstance(each, Tensor)]
+        self.used |= {p for p, _ in weights}
+        if packet in _TABLES:
+            self.tables |= {p for p, _ in weights}
+        elif packet in flop_registry:
+            formula: Callable[..., float] = flop_registry[packet]
+            self._add(formula(*args, **kwargs, out_val=out), weights, results[0])
+        elif packet in _WITHOUT_FORMULA:
+            met = given[0].numel() / given[0].shape[-1]
+            self._add(sum(2.0 * met * p.numel() for p, _ in weights if p.dim() > 1), weights, results[0])
+        elif weights and all(_storage(each) in self._weights or each.dim() == 0 for each in given):
+            root = max((p for p, _ in weights), key=lambda p: p.numel())
+            for each in results:
+                if each.numel() == root.numel():
+                    self._weights.setdefault(
+                        _storage(each), (root, each)
+                    )  # kept alive: addresses are used again
+        return out
+
+    def _add(self, flops: float, weights: list[tuple[nn.Parameter, Tensor]], result: Tensor) -> None:
+        matrices = [(p, part) for p, part in weights if p.dim() > 1]
+        if not matrices:
+            self.of_values.append((flops, result))
+        whole = sum(part.numel() for _, part in matrices)
+        for p, part in matrices:
+            own = (int(part.storage_offset()), part.numel()) if part.numel() < p.numel() else (0, p.numel())
+            self.by_weight[p, *own] += flops * part.numel() / whole  # type: ignore[assignment]
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
