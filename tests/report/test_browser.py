@@ -253,7 +253,9 @@ def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(vi
                 assert "no link is enough" in clause
                 continue
             value, unit = clause.split("a link of ")[1].split()[:2]
-            rate = float(value) * {"b": 1, "kb": 1e3, "Mb": 1e6, "Gb": 1e9, "Tb": 1e12}[unit.partition("/")[0]]
+            rate = (
+                float(value) * {"b": 1, "kb": 1e3, "Mb": 1e6, "Gb": 1e9, "Tb": 1e12}[unit.partition("/")[0]]
+            )
             assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
         assert ("Energy: host ≥ " in said) == bool(processor)
     assert seen == {True, False}
