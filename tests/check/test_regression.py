@@ -1,7 +1,9 @@
 """The gate's statistics: against enumeration, scipy, and simulated data whose truth is known."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tngd_bench.check.regression import (
     shift_interval,
 )
 
+ROOT = Path(__file__).parents[2]
 SAMPLES = st.lists(st.integers(1, 6).map(float), min_size=1, max_size=5)
 
 
@@ -243,6 +246,25 @@ def test_times_that_were_all_compared_with_nothing_are_not_passed_over():
 )
 def test_exit_codes(verdicts, strict, code):
     assert outcome([judgement(verdict) for verdict in verdicts], strict=strict)[0] == code
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_the_verdict_on_the_whole_is_as_the_schema_says(strict):
+    """Every set of verdicts, by the sentence of docs/check.schema.json written out anew."""
+    schema = json.loads((ROOT / "docs" / "check.schema.json").read_text())
+    told = schema["properties"]["verdict"]["description"].partition(" of ")[2].partition(".")[0]
+    order = told.split(", ")
+    assert sorted(order) == sorted(schema["$defs"]["verdict"]["enum"])
+    for number in range(1, len(order) + 1):
+        for verdicts in itertools.combinations(order, number):
+            left = [
+                each
+                for each in order
+                if each in verdicts
+                and (each != "nothing compared" or number == 1)  # one kind of figure, another was compared
+                and (each != "inconclusive" or strict or "ok" not in verdicts)
+            ]
+            assert outcome([judgement(each) for each in verdicts], strict=strict)[1] == left[0]
 
 
 PROCESS, WITHIN = 0.06, 0.02

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -180,6 +181,20 @@ def test_times_of_another_machine_exit_3_and_say_so(tngd_bench, tmp_path, monkey
     assert code == 3
     assert "other machine: cpu = 'another processor'" in out
     assert tngd_bench("check", tmp_path, "--baseline", file, "--select", "operations/*")[0] == 0
+
+
+@pytest.mark.parametrize("named", [[], ["--baseline", "benchmarks/baseline.json"]])
+def test_a_store_against_figures_of_something_else_is_bad_input(
+    tngd_bench, baseline_file, tmp_path, monkeypatch, named
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(baseline_file.parent, tmp_path / "benchmarks")
+    records = make_records(sizes=(1_000,), optimizers=("sgd", "tngd"), training=False)
+    monkeypatch.setattr("tngd_bench.check.session.read_records", lambda place: records)
+    code, out, err = tngd_bench("check", tmp_path, *named, "--json", "check.json")
+    assert (code, out) == (3, "")
+    assert f"no figure in common with {tmp_path}: name a store" in err
+    assert json.loads(Path("check.json").read_text())["judgements"] == []
 
 
 def test_a_reason_is_asked_for(tngd_bench, tmp_path):

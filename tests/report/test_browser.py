@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -252,11 +253,27 @@ def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(vi
                 assert "no link is enough" in clause
                 continue
             value, unit = clause.split("a link of ")[1].split()[:2]
-            rate = float(value) * {"Gb/s": 1e9, "Tb/s": 1e12}[unit.rstrip(".,")]
+            rate = (
+                float(value) * {"b": 1, "kb": 1e3, "Mb": 1e6, "Gb": 1e9, "Tb": 1e12}[unit.partition("/")[0]]
+            )
             assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
         assert ("Energy: host ≥ " in said) == bool(processor)
     assert seen == {True, False}
     panel.get_by_role("button").click()
+    assert "cells, tiles" not in panel.locator(".required").inner_text()  # the paper's arrays are whole
+
+
+@pytest.mark.parametrize("target", ["", "0", "-1", "1e9"])
+def test_the_panel_answers_no_target_that_it_does_not_accept(visit, target):
+    panel = visit.page.locator("#explorer")
+    field, said = panel.get_by_label("Target"), panel.locator(".required")
+    asked = said.inner_text()
+    field.fill(target)
+    refused = said.inner_text()
+    assert "The target must be a number from 0.001 to 1,000." in refused
+    assert not re.search(r"Infinity|NaN|Sending|Target:|-\d", refused)
+    panel.get_by_role("button").click()
+    assert said.inner_text() == asked
 
 
 def test_the_skip_link_is_first_and_leads_to_the_results(visit):

@@ -57,3 +57,12 @@ def test_warnings_come_before_the_answer(content):
     assert content.first_screen()[0][0] == "Bottom line"
     assert isinstance(content.answer, Answer)
     assert content.warnings == ()
+
+
+def test_no_text_shows_the_marks_of_a_markup(content):
+    texts = [text for pair in content.first_screen() for text in pair]
+    for each in content.every:
+        texts += [each.prose, *each.points, *(text for pair in each.statements for text in pair)]
+        texts += [item.caption for item in (*each.charts, *each.tables)]
+    assert any("report --host-watts" in text for text in texts)
+    assert [text for text in texts if "`" in text or "**" in text] == []

@@ -433,6 +433,7 @@ def test_each_device_is_counted_at_the_largest_size_that_was_timed(calibrations)
         if row.device.startswith("paper"):
             assert (row.cells, row.amplifiers) == (m * (m + 2 * n), 2 * m + n)
             assert np.isnan(row.worn_out_after)
+            assert np.isnan(row.tiles)  # arrays that are not cut into any
     assert {"not stated"} == {row[-2] for row in table.rows}
 
 

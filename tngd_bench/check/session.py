@@ -71,7 +71,14 @@ class CheckSession:
                 raise StoreError(
                     f"a store is compared with a store or a baseline file, and {what} is neither"
                 )
-            return gate.check_stores(stored, [_store(path) for path in self.stores], self.selection)
+            heads = [_store(path) for path in self.stores]
+            for path, head in zip(self.stores, heads, strict=True):
+                if stored.metrics and head.metrics and stored.metrics.keys().isdisjoint(head.metrics):
+                    raise StoreError(
+                        f"baseline {what} has no figure in common with {path}: name a store of the same study,"
+                        f" tngd-bench check {path} --baseline FOLDER"
+                    )
+            return gate.check_stores(stored, heads, self.selection)
         if stored is None:
             return self._judge_by_revision(what)
         if _is_store(Path(what)):

@@ -187,7 +187,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "Another run of this study on this machine shifts every optimizer a little. Standard deviation: "
             f"{run_spread_of(environment).words}. The interval of a ratio does not hold it; leads, maps and "
             "comparisons of two stores do."
-            + (" `tngd-bench null-runs` measures it." if run_spread_of(environment) == ASSUMED else ""),
+            + (" “tngd-bench null-runs” measures it." if run_spread_of(environment) == ASSUMED else ""),
         ),
         (
             "Processor, threads and precision",

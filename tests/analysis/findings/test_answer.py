@@ -37,7 +37,7 @@ def study():
     [
         ((9e-3, 9e-3), "At all 2 sizes timed, a digital second-order optimizer had a shorter step"),
         ((0.0, 0.0), "At all 2 sizes timed, the device had the shortest second-order step"),
-        ((0.0, 9e-3), "The device had the shortest second-order step at 1 of 2 sizes timed"),
+        ((0.0, 9e-3), "The device had the shortest second-order step at 1 of 2 sizes timed: N = 100"),
     ],
 )
 def test_the_bottom_line_counts_at_how_many_sizes_the_device_leads(study, links, said):
@@ -48,6 +48,36 @@ def test_the_bottom_line_counts_at_how_many_sizes_the_device_leads(study, links,
     assert answered(study).bottom_line == f"{said}{' than the device' * (min(links) > 0)} " + (
         "(differences confirmed at all of them)."
     )
+
+
+@pytest.mark.parametrize("winners", [(0,), (1, 2), (0, 1, 2, 3)])
+def test_the_bottom_line_names_the_sizes_of_the_fewer_and_how_many_more(study, winners):
+    for place, size in enumerate((100, 200, 300, 400, 500)):
+        study.cost("ngd-gram", size, 3e-3)
+        study.cost("tngd", size, 1e-3, link=0.0 if place in winners else 9e-3)
+    line = answered(study).bottom_line
+    few = len(winners) <= 2
+    named = [size for place, size in enumerate((100, 200, 300, 400, 500)) if (place in winners) == few]
+    assert re.findall(r"N = (\d+)", line) == [str(size) for size in named[:2]]
+    assert f"at {len(winners)} of 5 sizes timed{': ' if few else ', all but '}N" in line
+
+
+def test_sizes_of_one_n_are_told_apart_by_their_batch(study):
+    for batch, link in ((4, 0.0), (8, 9e-3), (16, 9e-3)):
+        study.cost("ngd-gram", 100, 3e-3, batch_size=batch)
+        study.cost("tngd", 100, 1e-3, link=link, batch_size=batch)
+    assert "at 1 of 3 sizes timed: N = 100, b = 4 (" in answered(study).bottom_line
+
+
+@pytest.mark.parametrize("link", [0.0, 9e-3])
+@pytest.mark.parametrize("sizes", [(100,), (100, 1000)])
+def test_nothing_is_asserted_of_a_difference_that_no_test_was_made_of(study, link, sizes):
+    for size in sizes:
+        study.cost("ngd-gram", size, 3e-3, processes=1)
+        study.cost("tngd", size, 1e-3, link=link, processes=1)
+    line = answered(study).bottom_line
+    assert "seemed to have" in line
+    assert "(not tested: that takes 5 paired iterations from 3 processes)" in line
 
 
 def test_a_difference_within_the_scatter_is_not_called_confirmed(study):
@@ -110,7 +140,8 @@ def test_nothing_measured_is_said_and_named(study):
 
 
 def test_what_was_measured_is_not_among_what_was_not(make_swept):
-    assert answer(make_swept).not_asked == "Not measured here: a claim of the paper."
+    told = "Not measured here: any claim of arXiv 2405.13817 (the study “paper” tests them)."
+    assert answer(make_swept).not_asked == told
 
 
 def test_a_device_known_from_below_alone_never_leads():

@@ -54,9 +54,10 @@ class Study:
         self.trials.append(row | values)
         return self.trials[-1]
 
-    def cost(self, optimizer, parameters, seconds, link=0.0, status="ok", spread=0.01, repetitions=5):
-        row = self._trial(optimizer, "cost", status, parameters=parameters)
-        for process in range(3):
+    def cost(self, optimizer, parameters, seconds, link=0.0, status="ok", spread=0.01, **given):
+        processes, repetitions = given.pop("processes", 3), given.pop("repetitions", 5)
+        row = self._trial(optimizer, "cost", status, parameters=parameters, **given)
+        for process in range(processes):
             for repetition in range(repetitions):
                 # Independent of the other optimizers, so that a small difference is undecided.
                 generator = np.random.default_rng([parameters, process, repetition, *optimizer.encode()])

@@ -58,6 +58,13 @@ def test_a_comment_has_the_short_form_first_pictures_by_address_and_details_fold
     assert "](" not in bare
 
 
+def test_a_comment_has_no_fold_for_what_only_a_page_can_show():
+    panel = Section("what-if", "Your device", prose="The study's device.", explorer={"sizes": []})
+    assert not panel.is_empty
+    text = markdown.comment("A study", ANSWER, PICTURES, "Made by us", [panel, section()], ADDRESS)
+    assert re.findall("<summary>(.*?)</summary>", text) == ["Answers", "Cost"]
+
+
 @pytest.mark.parametrize("hostile", ["@org/team #12 </summary><img src=x>", "a | b\n# c", "*@me* `x`"])
 def test_names_of_a_study_are_text_in_a_comment(hostile):
     answer = Answer(hostile, (hostile,), (Paragraph(hostile, f"{hostile} 5", "5"),))

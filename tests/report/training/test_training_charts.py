@@ -22,3 +22,18 @@ def test_answers_have_a_figure_of_f1_from_the_untrained_model_on_and_none_of_acc
     assert set(zip(first["x"], first["median"], strict=True)) == {(0.0, 0.125)}
     assert "25%" in over_iterations.alt.replace(" ", "")
     assert not [chart for chart in made if "accuracy" in chart.name]
+
+
+def test_no_tick_stands_between_two_iterations(records):
+    with charting.style():
+        made = charts_of("convergence", Results(records))
+    over_iterations = [chart for chart in made if "against iterations" in chart.heading]
+    assert over_iterations
+    for chart in over_iterations:
+        axes = chart.figure.axes[0]
+        for last in (0.6, 1, 3, 10.5, 11, 25, 3_000):
+            axes.set_xlim(-0.03 * last, 1.03 * last)
+            low, high = axes.get_xlim()
+            ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+            assert ticks
+            assert all(tick == round(tick) for tick in ticks)

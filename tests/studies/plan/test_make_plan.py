@@ -56,9 +56,13 @@ def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
         assert ngd.status == "skipped"
         # More than N³/3 operations at 10¹¹ a second and 4·N² bytes against half of 4 GB
         found = re.fullmatch(
-            r"needs \S+ FLOP ≈ (\S+) s per iteration, limit 0.5 s; needs (\S+) GB, budget 2 GB", ngd.reason
+            r"needs (\S+) FLOP in (\S+) s, and (\S+) s for calls and memory: (\S+) s per iteration, limit 0.5 s; "
+            r"needs (\S+) GB, budget 2 GB",
+            ngd.reason,
         )
-        seconds, gigabytes = (float(text) for text in found.groups())
+        flops, computing, beside, seconds, gigabytes = (float(text) for text in found.groups())
+        assert computing == pytest.approx(flops / 1e11, rel=0.01)  # as the plan says of the machine
+        assert computing + beside == pytest.approx(seconds, rel=0.01)
         assert seconds == pytest.approx(ngd_estimate(block), rel=0.01)
         assert seconds > block.parameters**3 / 3 / 1e11
         assert gigabytes > 4 * block.parameters**2 / 1e9

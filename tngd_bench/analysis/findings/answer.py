@@ -3,19 +3,24 @@
 Every number comes from the views of `Results`, and every rule for a difference from the analysis behind it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import leads
+from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PAIRS, MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
 from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.studies.store import columns as c
+
+_NAMED = 2
+"""Sizes that the bottom line names."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,42 @@ def _bottom_line(results: Results) -> Text:
     duels = paragraphs.duels(results)
     if not duels:
         return _ranking(results), "", ""
-    ahead = sum(lead.optimizer == device for device, lead in duels)
-    confirmed, sizes = sum(not lead.doubt for _, lead in duels), len(duels)
+    won = [lead.optimizer == device for _, device, lead in duels]
+    confirmed, ahead, sizes = sum(not lead.doubt for *_, lead in duels), sum(won), len(duels)
     at_all = "At the one size timed" if sizes == 1 else f"At all {sizes} sizes timed"
+    had = "had" if confirmed else "seemed to have"
     if 0 < ahead < sizes:
-        text = f"The device had the shortest second-order step at {ahead} of {sizes} sizes timed"
+        fewer = ahead <= sizes / 2
+        named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
+        text = f"The device {had} the shortest second-order step at {ahead} of {sizes} sizes timed"
+        text += f": {named}" if fewer else f", all but {named}"
     elif ahead:
-        text = f"{at_all}, the device had the shortest second-order step"
+        text = f"{at_all}, the device {had} the shortest second-order step"
     else:
-        text = f"{at_all}, a digital second-order optimizer had a shorter step than the device"
-    sure = "all of them" if confirmed == sizes else confirmed or "none of them"
-    doubt = f"differences confirmed at {sure}" if sizes > 1 else duels[0][1].doubt or "confirmed"
+        text = f"{at_all}, a digital second-order optimizer {had} a shorter step than the device"
+    if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
+        doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
+    elif sizes > 1:
+        sure = "all of them" if confirmed == sizes else confirmed or "none of them"
+        doubt = f"differences confirmed at {sure}"
+    else:
+        doubt = duels[0][-1].doubt or "confirmed"
     return f"{text} ({doubt}).", "", ""
+
+
+def _sizes(settings: Sequence[Mapping[str, Any]], chosen: Sequence[bool]) -> str:
+    """Return the chosen of `settings` by N, and by what else differs between them."""
+    signs = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
+    varied = [name for name in signs if name == c.PARAMETERS or len({each[name] for each in settings}) > 1]
+    several = len({each[c.PROBLEM] for each in settings}) > 1
+    names = [
+        ", ".join(f"{signs[name]} = {quantities.count(each[name])}" for name in varied)
+        + (f" on {each[c.PROBLEM]}" if several else "")
+        for each, taken in zip(settings, chosen, strict=True)
+        if taken
+    ]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return "; ".join(names[:_NAMED]) + more
 
 
 def _ranking(results: Results) -> str:
@@ -127,7 +156,9 @@ def _not_asked(results: Results, judged: Sequence[Verdict]) -> str:
         "training": len(c.outside_sweeps(training)) > 0,
         "an imperfect device": len(training) > len(c.outside_sweeps(training))
         or bool(device_pairs(results.trials, results.final)),
-        "a claim of the paper": any(each.name != "not tested" for each in judged),
+        "any claim of arXiv 2405.13817 (the study “paper” tests them)": any(
+            each.name != "not tested" for each in judged
+        ),
     }
     missing = [topic for topic, found in asked.items() if not found]
     return f"Not measured here: {', '.join(missing)}." if missing else ""

@@ -1,6 +1,6 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,8 @@ Text = tuple[str, str, str]
 """A text, the number in it that counts, and the anchor of what shows it."""
 
 
-def duels(results: Results) -> list[tuple[str, Lead]]:
-    """Return at each size the quickest device and the lead of it or of its quickest digital second-order rival.
+def duels(results: Results) -> list[tuple[Mapping[str, Any], str, Lead]]:
+    """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
 
     A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead.
     """
@@ -65,7 +65,8 @@ def duels(results: Results) -> list[tuple[str, Lead]]:
         if first == device and device in bounded:
             continue
         ratio = iteration_cost.paired_ratio(part, second, first)
-        found.append((device, Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)))
+        lead = Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)
+        found.append((setting, device, lead))
     return found
 
 
@@ -204,7 +205,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 def measure_next(results: Results) -> Text | None:
     """Return what would decide the first question that this study leaves open."""
     found = duels(results)
-    few = sum(lead.ratio is None or not lead.ratio.tested for _, lead in found)
+    few = sum(lead.ratio is None or not lead.ratio.tested for *_, lead in found)
     if few:
         needed = f"{iteration_cost.MINIMUM_PROCESSES} processes"
         return f"{needed} a size: {few} of {len(found)} sizes had too few for a test.", needed, "cost"

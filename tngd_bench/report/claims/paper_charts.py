@@ -135,6 +135,8 @@ def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -
         elif figure.x == c.MODELLED_S and (points["x"] > 0).any():
             axes.set_xlim(left=float(points.loc[points["x"] > 0, "x"].min()))
             scales.log_seconds(axes, "x")
+        elif figure.x == c.ITERATION:
+            scales.whole(axes, "x")
         if figure.y == c.TOTAL_S:
             scales.log_seconds(axes, "y")
         elif figure.y == "test_error":

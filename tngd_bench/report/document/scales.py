@@ -18,7 +18,7 @@ AXES = {c.PARAMETERS: "parameters N", c.BATCH_SIZE: "batch size b", c.OUTPUTS: "
 SIGNS = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
 """The axes of a size: how they are labelled and called."""
 Scale = Callable[[Axes, str], None]
-"""Makes the axis "x" or "y" of axes logarithmic."""
+"""Sets scale and ticks of the axis "x" or "y" of axes."""
 _FEWEST_TICKS = 3  # on a logarithmic axis
 _ONE_VALUE = 1.0 + 1e-6
 _TICKS, _WIDE_TICKS = 12, 6
@@ -26,7 +26,7 @@ _TICKS, _WIDE_TICKS = 12, 6
 
 
 def axis(axes: Axes, which: str, label: str, scale: Scale | None = None) -> None:
-    """Label the axis "x" or "y", on a logarithmic scale of this module where one is given."""
+    """Label the axis "x" or "y", on a scale of this module where one is given."""
     if scale is not None:
         scale(axes, which)
     axes.set(**{f"{which}label": label})
@@ -70,6 +70,12 @@ log_ratios = partial(_log, text=lambda value: f"{quantities.level(value)}×")
 """Ticks 0.1×, 1×, 10×, …"""
 log_plain = partial(_log, text=quantities.level)
 """Plain numbers at decades, and at 2 and 5 when the range is short."""
+
+
+def whole(axes: Axes, which: str) -> None:
+    """Put ticks of a linear axis at whole numbers, as of iterations."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True, min_n_ticks=1))
 
 
 def percentages(axes: Axes) -> None:

@@ -146,7 +146,7 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source.source}, grade "
         f"{source.grade}), lower bounds. Device: items with a price; a dotted end has items without one, which are "
         "unknown. The energy of a host that waits is not counted. The power of the measured machine is not recorded; "
-        "`tngd-bench report --host-watts` states it.",
+        "“tngd-bench report --host-watts” states it.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}

@@ -60,7 +60,9 @@ def explorer(
         c.OUTPUTS: batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
         "rated": {name: _rated(Processor.named(name), batch, infos) for name in Processor.names()},
-        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0]),
+        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0])
+        if use.device.is_tiled
+        else None,
         "cells": _flat(batch.at_each(lambda n, b, d_z, _: float(use.device.cells(n, b * d_z)))[0]),
         "methods": {label: infos[label].method for label in labels},
         "titles": {label: infos[label].title for label in labels},

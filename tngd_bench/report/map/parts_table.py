@@ -36,14 +36,15 @@ def parts_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, Dev
     found = [(title, n, b * d_z, *dataclasses.astuple(use.parts(n, b, d_z, layers))) for title, use in uses]
     data = pd.DataFrame(found, columns=[c.DEVICE, c.PARAMETERS, c.ROWS, *names])
     data = data.astype({"area_m2": float, "worn_out_after": float})
+    data["tiles"] = data["tiles"].where([use.device.is_tiled for _, use in uses])
     columns = (
         words("device", lambda row: row.device),
         amount("N", c.PARAMETERS),
         amount("m", c.ROWS),
-        *(
-            amount(name, name, clock=tables.COUNTED)
-            for name in ("cells", "tiles", "amplifiers", "converters")
-        ),
+        amount("cells", "cells", clock=tables.COUNTED),
+        Column("tiles", lambda row: number(row.tiles, none="whole arrays"), tables.COUNTED),
+        amount("amplifiers", "amplifiers", clock=tables.COUNTED),
+        amount("converters", "converters", clock=tables.COUNTED),
         Column(
             "area", lambda row: number(row.area_m2, _square_millimetres, none="not stated"), tables.MODELLED
         ),

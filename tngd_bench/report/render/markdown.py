@@ -59,7 +59,7 @@ def comment(
     page = f"[The whole report]({address}/index.html). " if address else ""
     last = f"\n{page}{_silent(made)}\n"
     folded = [_folded("Answers", _paragraphs(answer))]
-    words = [replace(section, charts=()) for section in sections]
+    words = [replace(section, charts=(), explorer=None) for section in sections]  # neither acts in a comment
     folded += [_folded(section.title, _section(section)[1:]) for section in words if not section.is_empty]
     kept, left = ["\n".join(lines)], COMMENT_BYTES - _size("\n".join(lines) + last + _CUT.format(len(folded)))
     for part in folded:

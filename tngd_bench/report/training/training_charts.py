@@ -91,7 +91,7 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
     if against == "time":
         scales.axis(axes, "x", _TIME, scales.log_seconds)
     else:
-        axes.set_xlabel(against)
+        scales.axis(axes, "x", against, scales.whole)
     axes.set_ylabel(title)
     charting.legend_below(figure, axes)
     of = f", {lines.words}" if lines.words else ""

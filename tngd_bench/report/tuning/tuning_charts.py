@@ -105,7 +105,7 @@ def best_of_k_chart(search: SearchView, against: str) -> Chart:
         draw_band(axes, band, (against, "low", "high"), mark.colour, 0.1)
         ends[name] = float(shown["expected"].iloc[-1])
     if against == "k":
-        axes.set_xlabel("drawn settings tried, k")
+        scales.axis(axes, "x", "drawn settings tried, k", scales.whole)
     else:
         scales.log_seconds(axes, "x")
         axes.set_xlabel("elapsed time of k tries")
@@ -218,7 +218,7 @@ def _tuned_table(
             f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}. "
             f"Searched on {search['problem']}, N = {quantities.count(search['parameters'])}, "
             f"b = {search['batch_size']}, in {quantities.seconds(search['seconds'])}. Sampler: "
-            f"{search['sampler'].replace('_', ' ')}. Made on {search['date']} by `{search['command']}`."
+            f"{search['sampler'].replace('_', ' ')}. Made on {search['date']} by “{search['command']}”."
         )
     else:
         budget = "The study gives these settings without a record of the search."

@@ -113,7 +113,10 @@ class CandidateMaker:
         budget = self.machine.working_bytes * self.execution.memory_limit_fraction / side_by_side
         reasons = []
         if seconds > limit:
-            needs = f"needs {cost.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration"
+            needs = (
+                f"needs {cost.flops:.3g} FLOP in {cost.flops / rate:.3g} s, and "
+                f"{seconds - cost.flops / rate:.3g} s for calls and memory: {seconds:.3g} s per iteration"
+            )
             reasons.append(f"{needs}, limit {limit:g} s{simulates}")
         if cost.bytes > budget:
             reasons.append(f"needs {cost.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")

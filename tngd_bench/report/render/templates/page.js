@@ -139,7 +139,7 @@
 
   const units = [[1e-9, "ns"], [1e-6, "µs"], [1e-3, "ms"], [1, "s"], [3600, "h"]];
   const seconds = (value) => { const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
-  const rates = [[1e9, "Gb/s"], [1e12, "Tb/s"]];
+  const rates = [[1, "b/s"], [1e3, "kb/s"], [1e6, "Mb/s"], [1e9, "Gb/s"], [1e12, "Tb/s"]];
   const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
   const colour = (label) => `var(--c-${known.methods[label]})`;
   // a device with items that have no stated time is the cheapest at best
@@ -158,11 +158,11 @@
     const best = timed.reduce((one, other) => digital[other][place] < digital[one][place] ? other : one);
     const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.ensemble * time * tau;
     const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
-    const allowed = digital[best][place] / Number(field("target").value);
+    const target = field("target"), allowed = digital[best][place] / target.valueAsNumber;
     const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
     const times = taken > fastest ? `${(taken / fastest).toPrecision(3)} times slower than` : `${(fastest / taken).toPrecision(3)} times faster than`;
     const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${(1e3 * value).toPrecision(3)} mJ` : `${value.toPrecision(3)} J`; };
-    const needed = ["full", "factored"].filter((way) => hosts[way][place] !== null).map((way) => {
+    const needed = !target.validity.valid ? [] : ["full", "factored"].filter((way) => hosts[way][place] !== null).map((way) => {
       const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
       if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
       const most = Math.min(64, Math.floor(left * rate / words));
@@ -174,10 +174,10 @@
     return [
       `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
       `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
-      `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells on ${Math.round(known.tiles[place]).toLocaleString("en")} tiles.`,
+      `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells${known.tiles ? `, tiles: ${Math.round(known.tiles[place]).toLocaleString("en")}` : ""}.`,
       ...(saved > 0 ? [`Rows that are sent while the host makes the next ones would save ${seconds(saved)}.`] : []),
       ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
-      `Target: ${seconds(allowed)}.`,
+      target.validity.valid ? `Target: ${seconds(allowed)}.` : `The target must be a number from ${target.min} to ${Number(target.max).toLocaleString("en")}.`,
       ...needed,
     ].join(" ");
   };
