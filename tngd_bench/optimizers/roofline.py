@@ -66,6 +66,8 @@ class Prediction:
     host_missing_bytes: float
     alternatives: tuple[Alternative, ...]
     host_processor: Processor | None = None
+    itemsize: int = NUMBER_BYTES[DEFAULT_PRECISION]
+    """Bytes of a number in the memory of digital optimizers."""
     making_seconds: float = 0.0
     """Those of `host_seconds` in which the rows are made."""
     overlap: bool = False
@@ -160,11 +162,10 @@ def predict(
         arguments.integer(name, value, minimum=1)
     if model is None:
         model = square_model(parameters, depth, positions)
-    arguments.choice("precision", precision, NUMBER_BYTES)
     cg = _stopping(cg_iterations, damping)
     use = analog or AnalogSettings()
     work = Workload(model.parameters, batch_size * outputs, use, layers=model.layers, batch_size=batch_size)
-    itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
+    itemsize = _itemsize(precision, processor)
     hosting = processor_at(processor, host_precision)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
     host, missing = hosted(it, device.upload, use, hosting, itemsize)
@@ -190,9 +191,15 @@ def predict(
             for name in costs.predictable()
         ),
         hosting,
+        itemsize,
         making,
         overlap,
     )
+
+
+def _itemsize(precision: str, processor: Processor | None) -> int:
+    given = NUMBER_BYTES[arguments.choice("precision", precision, NUMBER_BYTES)]
+    return given if processor is None else processor.itemsize
 
 
 def _check_overlap(overlap: bool, analog: AnalogSettings, host: Processor | None) -> None:

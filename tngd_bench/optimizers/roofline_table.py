@@ -139,7 +139,10 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
             if lacking is None
             else f"Energy of the relaxation: not stated; V²G of the cells needs {lacking} too."
         )
-    return (*said, *(() if p.processor is None else _rated(p.processor)))
+    bytes_alone = (
+        f"Memory: {p.itemsize} bytes a number; without a processor nothing is marked as not fitting."
+    )
+    return (*said, *((bytes_alone,) if p.processor is None else _rated(p.processor)))
 
 
 def factor_assumptions(p: Prediction) -> tuple[str, ...]:

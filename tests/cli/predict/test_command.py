@@ -150,6 +150,13 @@ def test_figures_carry_grade_and_source():
         (["--set", "parameters=1e300"], "'1e300' is too large; accepted: up to 1e+18"),
         (["--depth", "1e9"], "'1e9' is too large; accepted: up to 10000"),
         (["--cg-iterations", "0"], "'0' is not a whole number >= 1"),
+        (["--overlap"], "overlap needs a processor"),
+        (["--sweep", "overlap=true,false"], "overlap needs a processor"),
+        (["--spacing", "5"], "spacing lies between readouts, of which there is one; add --samples 2"),
+        (["--set", "spacing=5"], "spacing lies between readouts"),
+        (["--sweep", "spacing=1,5"], "spacing lies between readouts"),
+        (["--damping", "0.1", "--cg-iterations", "9"], "damping and cg_iterations both set"),
+        (["--sweep", "damping=0.1,1", "--cg-iterations", "9"], "damping and cg_iterations both set"),
         (["--damping", "0"], "damping must be a finite number > 0"),
         (["--positions", "0.5"], "positions must be a finite number >= 1"),
         (["--forward-flops", "1e3"], "forward_flops must be >= 2N = 4e+04"),
@@ -322,6 +329,15 @@ def test_host_and_rival_are_priced_by_the_same_processor():
         assert row["iteration_at_least_j"] == pytest.approx(row["host_j"] + (row["device_at_least_j"] or 0.0))
 
 
+@pytest.mark.parametrize(("precision", "size"), [("fp64", 8), ("fp32", 4), ("bf16", 2)])
+def test_without_a_processor_a_precision_is_the_bytes_of_a_number(precision, size):
+    table = json.loads(predict(*SIZES, "--precision", precision, "--json"))
+    plain = json.loads(predict(*SIZES, "--json"))
+    for each, single in zip(table["digital"], plain["digital"], strict=True):
+        assert each["bytes"] == pytest.approx(single["bytes"] * size / 4)
+    assert f"Memory: {size} bytes a number" in " ".join(table["assumptions"])
+
+
 def test_overlap_and_host_precision_change_the_host_s_part_alone():
     size = ["--parameters", "1e6", "--batch", "4096", "--outputs", "10", "--processor", "h100"]
     size += ["--set", "upload=factored"]  # whole arrays are made at the speed of the memory
@@ -411,3 +427,11 @@ def test_a_sweep_has_thermodynamic_kfac_by_copies(capsys):
     given = ["predict", "--parameters", "10", "--batch", "1", "--outputs", "1", "--refinements", "-1"]
     assert command_line.run(given) == 3
     assert "'-1' is not a whole number >= 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--outputs", "1"], ["--outputs", "10"]])
+def test_a_verdict_marks_the_host_s_passes_as_a_lower_bound_and_the_link_as_none(words):
+    size = ["--parameters", "1e6", "--batch", 4096, "--processor", "h100", *words]
+    for link, mark in (("none", "the host's passes take ≥ "), ("1e9", "the link takes ")):
+        last = predict(*size, "--set", f"link_rate={link}", "--set", "tau=1e-15").splitlines()[-1]
+        assert re.search(re.escape(mark) + r"\d", last), last

@@ -8,6 +8,9 @@ from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.spu.billing import PRICED_BY
 from tngd_bench.spu.ledger import ITEM_NAMES
 
+HOST = "the host's passes"
+"""Their time is a lower bound."""
+
 
 def device_verdict(p: Prediction) -> str:
     """Return whether the device is ahead of the quickest second-order digital optimizer, what takes longest, and why.
@@ -36,13 +39,14 @@ def device_verdict(p: Prediction) -> str:
     )
     return (
         f"not worth building at this size: {quantities.significant(taken / rival.seconds)} times slower {against} "
-        f"({device} against {digital}); the longest part, {part}, takes {quantities.seconds(longest)}, {remedy}"
+        f"({device} against {digital}); the longest part, {part}, takes "
+        f"{'≥ ' if part == HOST else ''}{quantities.seconds(longest)}, {remedy}"
     )
 
 
 def parts(p: Prediction) -> dict[str, float]:
     """Return the seconds of an iteration by what takes them: the host's passes, the link, other items in words."""
-    found = {"the host's passes": p.host_seconds or 0.0}
+    found = {HOST: p.host_seconds or 0.0}
     for name, seconds in p.seconds.items.items():
         on_link = PRICED_BY.get(name) == "link_energy_j_per_bit"
         part = "the link" if on_link else ITEM_NAMES[name]

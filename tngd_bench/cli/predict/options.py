@@ -10,13 +10,14 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from tngd_bench.cli.option_kinds import default_option, flag_option, several_option
 from tngd_bench.cli.predict import sweep
+from tngd_bench.cli.predict.contradictions import refuse_idle, refuse_twice
 from tngd_bench.cli.predict.network import network
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.field_docstrings import field_docstrings
+from tngd_bench.solvers.cg_iterations import DAMPING
 from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ _NETWORK = (
     count_option("--depth", type=depth, help="Equal square layers that N stands in. [default: 4]"),
     count_option("--cg-iterations", help="Iterations of NGD-CG. [default: as a fit expects them]"),
     real_option(
-        "--damping", default=0.01, show_default=True, help="λ, on which the iterations of NGD-CG depend."
+        "--damping", default=DAMPING, show_default=True, help="λ, on which the iterations of NGD-CG depend."
     ),
     analog_options,
     several_option(
@@ -181,6 +182,7 @@ class Asked:
                 raise click.UsageError(f"--{option} replaces the {what} of a processor; add --processor")
         refuse_twice(asked["overrides"], swept)
         overrides, sizes, device = apart(asked["overrides"], asked["device"])
+        refuse_idle(dict(asked) | sizes, swept)
         return cls(device, overrides, dict(asked) | sizes)
 
     @property
@@ -234,28 +236,6 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         else:
             fields.append(item)
     return tuple(fields), sizes, device
-
-
-def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
-    """Raise UsageError for a quantity with two values: by --set, --sweep and its own option.
-
-    An option that has to be given, such as --batch, gives way to --set and --sweep.
-    """
-    context = click.get_current_context()
-    options = {option.name: option for option in context.command.params if option.name is not None}
-    places: dict[str, list[str]] = {}
-    for name, option in options.items():
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("parameters", "batch_size", "outputs"):
-            places[name] = [option.opts[-1]]
-    said = [(f"--set {item}", sweep.canonical(item.partition("=")[0])) for item in overrides]
-    said += [] if swept is None else [("--sweep", swept)]
-    for text, quantity in said:
-        known = "resistance_ohm" if quantity in sweep.TIME_CONSTANT else quantity  # R = τ/C
-        places.setdefault(known, []).append(text)
-        if len(places[known]) > 1:
-            both = " and ".join(places[known])
-            raise click.UsageError(f"{both} give one quantity two values; accepted: one of them")
 
 
 def device(name: str, overrides: tuple[str, ...]) -> Device:

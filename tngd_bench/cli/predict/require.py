@@ -169,9 +169,7 @@ def _verdict(found: Required) -> str:
     if found.together is not None:
         times = quantities.significant(found.together.times)
         return f"no change alone is enough; together with every figure {times} times better it is"
-    floor = (
-        f"even at its best a step takes ≥ {_time(found.floor_seconds)} against {_time(found.target_seconds)}"
-    )
+    floor = f"even at its best a step takes ≥ {_time(found.floor_seconds)} against ≥ {_time(found.target_seconds)}"
     host = f"the host's passes alone ≥ {_time(found.host_floor_seconds)}"
     if found.host_times is None:
         return f"out of reach: {floor}, of which {host}"
