@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION, FactorPrediction, factors_of
 from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
@@ -127,6 +128,11 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
         said.append(
             f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {p.device.cell_volts:g} V and "
             f"G = {p.device.cell_siemens:g} S."
+        )
+    factors = p.work.analog.analog_time and any(Layer(*layer).factored for layer in p.model.layers)
+    if factors and p.device.cell_write_time_s:
+        said.append(
+            "Thermodynamic K-FAC: copies of an array are written together, in the time of one; arrays take turns."
         )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
 
