@@ -198,6 +198,7 @@ def processor_at(processor: Processor | None, precision: str | None) -> Processo
         return processor
     if processor is None:
         raise ValueError("host_precision needs a processor")
+    arguments.choice("host_precision", precision, processor.rates)
     return dataclasses.replace(processor, precision=precision)
 
 
