@@ -165,7 +165,7 @@ def test_figures_carry_grade_and_source():
         (["--processor", "a100", "--precision", "fp64"], "give one of your own as flops (--flops)"),
         (
             ["--processor", "a100", "--host-precision", "fp8"],
-            "host_precision must be one of: fp32, tf32, bf16; not 'fp8'",
+            "host_precision must be one of: fp64, fp32, tf32, bf16, fp16; not 'fp8'",
         ),
         (["--processor", "a100", "--flops", "-1"], "flops must be a finite number > 0"),
         (
