@@ -278,6 +278,19 @@ def test_a_reader_that_stops_reading_ends_it_as_sigpipe_does_and_without_a_word(
     assert (process.wait(timeout=60), errors) == (141, "")
 
 
+@pytest.mark.parametrize("code", [0, 5, None, "gone"])
+def test_outside_code_that_ends_the_process_is_a_failure_in_one_line(monkeypatch, capsys, code):
+    """Neither success without output, nor a reader that left."""
+
+    def ending(*arguments, **options):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(command_line.cli, "main", ending)
+    assert command_line.run(["list"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tngd-bench: error: outside code ended the process, SystemExit")
+
+
 def test_a_full_output_is_one_line_and_a_failure():
     code = "from tngd_bench.cli.main import main; main(['list'])"
     with Path("/dev/full").open("w") as full:

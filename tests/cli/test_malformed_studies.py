@@ -9,6 +9,7 @@ accepting everything.
 import random
 import re
 
+import click
 import pytest
 
 from tngd_bench.cli import main as command_line
@@ -209,7 +210,7 @@ def throw(
     """Throw `texts` at `plan`, with one of `profiles` each; return how many were refused."""
 
     def stop(*arguments, **options):
-        raise SystemExit(0)
+        raise click.exceptions.Exit(0)
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(dry_run, "dry_run", stop)

@@ -99,7 +99,7 @@ def outcome(check: Check, name: str) -> tuple[Status, str]:
         return "skipped", str(reason)
     except Failure as failure:
         return "failed", str(failure)
-    except Exception as error:  # whatever outside code does
+    except (Exception, SystemExit) as error:  # whatever outside code does
         return "failed", plugins.said(error)
 
 

@@ -119,7 +119,7 @@ def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Co
         flops, values = map(float, found)
         if not (0 <= flops < math.inf and 0 <= values < math.inf):
             raise ValueError(f"{found!r} are not two finite numbers of 0 or more")
-    except Exception as error:  # whatever outside code does
+    except (Exception, SystemExit) as error:  # whatever outside code does
         said = plugins.said(error)
         plugins.complain(
             f"the cost of the optimizer {name!r} is taken as unknown; its description fails ({said})"

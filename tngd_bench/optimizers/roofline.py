@@ -215,6 +215,11 @@ def processor_at(processor: Processor | None, precision: str | None) -> Processo
         return processor
     if processor is None:
         raise ValueError("host_precision needs a processor")
+    if arguments.choice("host_precision", precision, NUMBER_BYTES) not in processor.rates:
+        known = ", ".join(processor.rates)
+        raise ValueError(
+            f"host_precision: no {precision} rate of {processor.title} is known; accepted: {known}"
+        )
     return dataclasses.replace(processor, precision=precision)
 
 

@@ -146,11 +146,20 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
 
 
 def factor_assumptions(p: Prediction) -> tuple[str, ...]:
-    """Return what the figures of thermodynamic K-FAC beside those of `p` leave out."""
-    unused = (*settings_not_applied(p), *fields_not_applied(p))
-    if not unused or not p.work.analog.analog_time or not any(each.factored for each in p.model.layers):
+    """Return what the figures of thermodynamic K-FAC beside those of `p` assume and leave out."""
+    if not p.work.analog.analog_time or not any(each.factored for each in p.model.layers):
         return ()
-    return (f"Thermodynamic K-FAC has no rows of J, so that these do not change it: {', '.join(unused)}.",)
+    said = []
+    if p.device.cell_write_time_s:
+        said.append(
+            "Thermodynamic K-FAC: copies of an array are written together, in the time of one; arrays take turns."
+        )
+    unused = (*settings_not_applied(p), *fields_not_applied(p))
+    if unused:
+        said.append(
+            f"Thermodynamic K-FAC has no rows of J, so that these do not change it: {', '.join(unused)}."
+        )
+    return tuple(said)
 
 
 def _model(p: Prediction) -> str:

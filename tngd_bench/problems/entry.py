@@ -153,7 +153,7 @@ class ProblemEntry:
             return self.search(wanted, parameters)
         except ValueError as error:
             raise ValueError(f"{self.name}, {wanted} outputs: {error}") from None
-        except Exception as error:  # whatever the search of an outside problem does
+        except (Exception, SystemExit) as error:  # whatever the search of an outside problem does
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise ValueError(
                 f"{self.name}, {wanted} outputs: its search for widths fails ({said})"

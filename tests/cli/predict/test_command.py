@@ -169,7 +169,11 @@ def test_figures_carry_grade_and_source():
         (["--problem", "mnist-cn"], "did you mean 'mnist-cnn'"),
         (["--problem", "mnist-cnn", "--set", "parameters=10"], "parameters must be at least 200"),
         (["--precision", "fp31"], "precision must be one of: fp64, fp32, tf32, bf16, fp16"),
-        (["--processor", "a100", "--precision", "fp64"], "give one of your own as flops"),
+        (["--processor", "a100", "--precision", "fp64"], "give one of your own as flops (--flops)"),
+        (
+            ["--processor", "a100", "--host-precision", "fp8"],
+            "host_precision must be one of: fp64, fp32, tf32, bf16, fp16; not 'fp8'",
+        ),
         (["--processor", "a100", "--flops", "-1"], "flops must be a finite number > 0"),
         (
             ["--set", "link_rate=1", "--set", "link-rate=2"],
@@ -201,6 +205,17 @@ def test_bad_input_is_one_line_and_exit_code_3(capsys, arguments, message):
     assert message in error
     assert error.startswith("tngd-bench: error: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_how_copies_are_written_is_said_where_writing_takes_time(capsys, stated):
+    """Their bill is that of one copy, whatever tiles_written_at_once says."""
+    time = ["--set", "cell_write_time_s=1e-3"] if stated else []
+    assert command_line.run(["predict", *SIZES, "--json", *time]) == 0
+    found = json.loads(capsys.readouterr().out)
+    bills = {row["seconds"]["write_cells"] for row in found["tkfac"]["by_copies"]}
+    assert len(bills) == 1
+    assert any("copies of an array are written together" in each for each in found["assumptions"]) == stated
 
 
 def test_a_file_that_only_describes_devices_is_enough(capsys, tmp_path):

@@ -215,6 +215,13 @@ class Unused(nn.Linear):
         self.beside = nn.Linear(100, 100)
 
 
+class OnGraph(nn.Linear):
+    """A layer behind a sparse matrix, which has no storage."""
+
+    def forward(self, x):
+        return super().forward((torch.eye(4).to_sparse() @ x.T).T)
+
+
 def attended(**keys):
     return nn.MultiheadAttention(16, 2, batch_first=True, **keys)
 
@@ -258,6 +265,7 @@ KINDS = {
         VALUES,
         2 * 2 * 7 * 15 * 21 + 60,
     ),
+    "on a graph": (lambda: OnGraph(4, 3), torch.rand(4, 4), 2 * 4 * 4 + 2 * 4 * 3),
     "bilinear": (lambda: nn.Bilinear(4, 5, 3), (torch.rand(2, 4), torch.rand(2, 5)), 120),
     "normalised weight": (
         lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 3)),

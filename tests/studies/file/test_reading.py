@@ -179,6 +179,10 @@ def test_a_study_without_sections_has_nothing_to_do():
 def test_missing_keys_are_named():
     with pytest.raises(StudyError, match="title is missing"):
         make_study({"name": "a", "cost": []})
+    with pytest.raises(StudyError, match=r"name and title are missing$"):
+        make_study({"cost": []})
+    with pytest.raises(StudyError, match=r"name and title are missing \(and 1 more\)"):
+        make_study({"cost": 3})
 
 
 junk = st.one_of(

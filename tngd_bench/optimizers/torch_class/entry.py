@@ -129,7 +129,7 @@ def make(
     taken, others = routed(model, route, rest)
     try:
         optimizer = found([p for _, p in taken], **given)
-    except Exception as error:  # whatever an outside class finds wrong
+    except (Exception, SystemExit) as error:  # whatever an outside class finds wrong
         raise ValueError(f"optimizer {name!r} cannot be made: {plugins.said(error)}") from error
     return TorchOptimizer(model, loss, optimizer, taken, others, rest_lr, _cycle({"cycle": cycle, **given}))
 
@@ -146,7 +146,7 @@ def _class(name: str) -> Any:
     module_name, attribute = match["module"], match["attribute"]
     try:
         module = import_module(module_name)
-    except Exception as error:  # whatever outside code does when it is imported
+    except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
         hint = f"; pip install '{EXTRA[module_name]}'" if module_name in EXTRA else ""
         said = f"{plugins.said(error)}{hint}"
         raise ValueError(f"optimizer {name!r}: module {module_name} cannot be imported ({said})") from None

@@ -1,8 +1,9 @@
 """The layers of any model in the sizes that predictions take, from one call of it, on torch's meta device too."""
 
 import math
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
@@ -32,7 +33,7 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     trained = sum(p.numel() for p in owners if p.requires_grad and p not in outside)
     rest = trained - sum(layer.parameters for layer in (*layers, *left))
     left += [Layer(0, rest)] if rest > 0 else []
-    left += [_of_values(flops, result, len(outputs)) for flops, result in products.of_values if flops]
+    left += [_of_values(flops, shape, len(outputs)) for flops, shape in products.of_values if flops]
     return (*layers[:-1], *left, *layers[-1:]), math.prod(outputs.shape[1:])
 
 
@@ -66,11 +67,10 @@ def _layer(p: nn.Parameter, module: nn.Module, positions: int, size: int | None 
     return Layer(d_in, (size or p.numel()) // d_in, positions, p.requires_grad, bias)
 
 
-def _of_values(flops: float, result: Tensor, batch: int) -> Layer:
+def _of_values(flops: float, shape: Sequence[int], batch: int) -> Layer:
     """Return the layer for a product of two values: inner size, outputs and rows of its result, of one sample."""
-    values = max(1, result.numel() // batch)
-    rows = result.shape[-2] if result.dim() > 1 else 1
+    values = max(1, math.prod(shape) // batch)
+    rows = max(1, shape[-2]) if len(shape) > 1 else 1
     places = rows if values % rows == 0 else 1
-    return Layer(
-        max(1, round(flops / (2.0 * batch * values))), values // places, places, False, False, of_values=True
-    )
+    inner = max(1, round(flops / (2.0 * batch * values)))
+    return Layer(inner, values // places, places, False, False, of_values=True)

@@ -28,7 +28,7 @@ class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.by_weight: Counter[Part] = Counter()
-        self.of_values: list[tuple[float, Tensor]] = []
+        self.of_values: list[tuple[float, torch.Size]] = []
         self.tables: set[nn.Parameter] = set()
         self.used: set[nn.Parameter] = set()
         self._weights: dict[int, tuple[nn.Parameter, Tensor]] = {_storage(p): (p, p) for p in parameters}
@@ -42,11 +42,11 @@ class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if made is not NotImplemented:
                 return made
         out = func(*args, **kwargs)
-        given = [each for each in _pytree.tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        given = _stored((args, kwargs))
         weights = [
             (self._weights[_storage(each)][0], each) for each in given if _storage(each) in self._weights
         ]
-        results = [each for each in _pytree.tree_leaves(out) if isinstance(each, Tensor)]
+        results = _stored(out)
         self.used |= {p for p, _ in weights}
         if packet in _TABLES:
             self.tables |= {p for p, _ in weights}
@@ -68,11 +68,17 @@ class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _add(self, flops: float, weights: list[tuple[nn.Parameter, Tensor]], result: Tensor) -> None:
         matrices = [(p, part) for p, part in weights if p.dim() > 1]
         if not matrices:
-            self.of_values.append((flops, result))
+            self.of_values.append((flops, result.shape))
         whole = sum(part.numel() for _, part in matrices)
         for p, part in matrices:
             own = (int(part.storage_offset()), part.numel()) if part.numel() < p.numel() else (0, p.numel())
             self.by_weight[p, *own] += flops * part.numel() / whole  # type: ignore[assignment]
+
+
+def _stored(values: Any) -> list[Tensor]:
+    """Return the tensors among `values` that have a storage, which sparse ones lack."""
+    leaves = _pytree.tree_leaves(values)
+    return [each for each in leaves if isinstance(each, Tensor) and each.layout is torch.strided]
 
 
 def _storage(tensor: Tensor) -> int:

@@ -121,7 +121,8 @@ def words_on_link(work: KroneckerWorkload) -> float:
 def latency(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
     """Modelled seconds of one iteration under the items of `billing.latency`, None where no time is stated.
 
-    Copies are written at once from what was sent once; converters are their own.
+    Copies of an array are written together from what was sent once, in the time of one; arrays one after another.
+    Converters are their own.
     """
     steps = sum(array.write_steps(device) for array in work.arrays)
     conversions = work.rounds * device.nodes_per_converter

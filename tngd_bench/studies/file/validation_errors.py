@@ -36,15 +36,17 @@ def first_error(error: ValidationError, table: Mapping[str, Any]) -> tuple[KeyPa
     places = [_place(e, table) for e in errors]
     path = places[errors.index(first)]
     name = shown_path(path, table)
-    others = len(set(places)) - 1
-    more = f" (and {others} more)" if others > 0 else ""
     kind, value = first["type"], first["input"]
+    missing = dict.fromkeys(p for e, p in zip(errors, places, strict=True) if e["type"] in _MISSING)
+    others = len(set(places) - (set(missing) if kind in _MISSING else {path}))
+    more = f" (and {others} more)" if others > 0 else ""
     if kind == "unexpected_keyword_argument":
         accepted_keys = _known_keys(path[:-1])
         hint = arguments.suggestion(path[-1], accepted_keys)
         return path, f"unknown key {name}{hint}; accepted here: {', '.join(accepted_keys)}{more}"
     if kind in _MISSING:
-        return path, f"{name} is missing{more}"
+        named = [shown_path(each, table) for each in missing]
+        return path, f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} missing{more}"
     if kind == "value_error":
         return path, f"{name}: {first['msg'].removeprefix('Value error, ')}{more}"
     alternatives = [e for e, place in zip(errors, places, strict=True) if place == path]
