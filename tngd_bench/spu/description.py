@@ -10,6 +10,7 @@ from tngd_bench import arguments
 from tngd_bench.spu.field_info import (
     FLAG,
     FRACTION,
+    LINK_RATE,
     NON_NEGATIVE,
     POSITIVE,
     RATE,
@@ -51,7 +52,7 @@ class DeviceDescription:
     """Grade and source of its numbers, by field."""
 
     link_rate_bits_per_s: float | None = described(
-        "link rate", POSITIVE, "link", "larger", unit="b/s", absent=UNLIMITED
+        "link rate", LINK_RATE, "link", "larger", unit="b/s", absent=UNLIMITED
     )
     """Rate of the link in each direction."""
     word_bits: int = described("word length", whole(1, 64), "link", "larger", default=16, unit="bits")

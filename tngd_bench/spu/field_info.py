@@ -66,6 +66,10 @@ POSITIVE = Accepted("> 0", partial(arguments.real, above=0.0))
 NON_NEGATIVE = Accepted("≥ 0", partial(arguments.real, minimum=0.0))
 FRACTION = Accepted("≥ 0 and < 1", partial(arguments.real, minimum=0.0, below=1.0))
 RATE = Accepted(f"> 0, or {UNLIMITED}", _rate)
+LINK_RATE = Accepted(
+    RATE.text, lambda name, value: None if (rate := _rate(name, value)) == math.inf else rate
+)
+"""As a rate, with None for a link that takes no time."""
 FLAG = Accepted("true, false", arguments.flag, ("true", "false"))
 
 
@@ -130,7 +134,7 @@ def check_fields(owner: Any) -> None:
         if info is None or (value is None and field.default is None):
             continue
         checked = info.accepted.check(field.name, value)
-        if value == UNLIMITED:
+        if value in (UNLIMITED, math.inf):
             object.__setattr__(owner, field.name, checked)
 
 

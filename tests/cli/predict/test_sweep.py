@@ -22,6 +22,9 @@ def predict(*arguments, code=0):
     ("sweep", "single"),
     [
         ("link_rate=1e9,1e12", ["--set", "link_rate_bits_per_s=1e12"]),
+        ("link_rate=1e9,unlimited", ["--set", "link_rate=ideal"]),
+        ("link_rate_bits_per_s=1e9,inf", ["--set", "link_rate=unlimited"]),
+        ("adc_rate_hz=1e9,unlimited", ["--set", "adc_rate_hz=inf"]),
         ("bits=8,4", ["--set", "word_bits=4"]),
         ("tau=1e-6,1e-3", ["--set", "resistance_ohm=1e6"]),
         ("analog_time=1:400:3", ["--analog-time", "400"]),
@@ -129,3 +132,16 @@ def test_a_figure_has_its_data_beside_it(tmp_path, ending):
 )
 def test_bad_sweeps_are_told_in_words(arguments, message):
     assert message in predict(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    "sweep", ["word_bits=4,unlimited", "samples=1,inf", "link_rate=1:inf", "rail_volts=inf"]
+)
+def test_what_cannot_be_unlimited_is_refused(sweep):
+    assert "is not a number" in predict("--sweep", sweep, code=2)
+
+
+def test_a_rate_without_a_limit_has_its_place_in_a_figure(tmp_path):
+    predict("--sweep", "link_rate=1e9,unlimited", "--figure", tmp_path / "link.svg")
+    with (tmp_path / "link.csv").open() as file:
+        assert [row["link_rate_bits_per_s"] for row in csv.DictReader(file)] == ["1000000000.0", "unlimited"]

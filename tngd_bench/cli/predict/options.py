@@ -303,7 +303,7 @@ def _own_device(study: str, name: str) -> Device:
 
 def _value(text: str) -> object:
     """Return None, true, false, an int, a float, or the text itself."""
-    words: dict[str, object] = {"none": None, **sweep.FLAGS}
+    words: dict[str, object] = {"none": None, "ideal": None, **sweep.FLAGS}
     if text.lower() in words:
         return words[text.lower()]
     for kind in (int, float):

@@ -11,6 +11,7 @@ import click
 from tngd_bench.analysis import quantities
 from tngd_bench.spu.analog_settings import BILLED_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.field_info import UNLIMITED
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Prediction
@@ -64,7 +65,7 @@ def canonical(name: str) -> str:
 def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
     """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log.
 
-    Values are numbers, or words for the device preset and for what takes words.
+    Values are numbers, "unlimited" for a rate, or words for the device preset and for what takes words.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
     name = canonical(name)
@@ -79,7 +80,10 @@ def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
         return name, given
     if ":" in values:
         return name, _spaced(name, values.split(":"), text)
-    return name, tuple(_number(value, text) for value in values.split(","))
+    endless = (UNLIMITED, "inf") if name in DEVICE_FIELDS and UNLIMITED in _ACCEPTED[name].text else ()
+    return name, tuple(
+        UNLIMITED if value.strip().lower() in endless else _number(value, text) for value in values.split(",")
+    )
 
 
 def words() -> dict[str, tuple[str, ...]]:

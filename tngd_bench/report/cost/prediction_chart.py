@@ -157,7 +157,8 @@ def _draw_energy(
 
 def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
     if words:
-        axes.set_xticks(range(len(frame)), list(frame[name]), rotation=0 if len(frame) < 5 else 30)
+        ticks = [each if isinstance(each, str) else quantities.significant(each) for each in frame[name]]
+        axes.set_xticks(range(len(frame)), ticks, rotation=0 if len(frame) < 5 else 30)
         axes.set_xlim(-0.5, len(frame) - 0.5)
     elif (frame[name] > 0).all():
         if name == "link_rate_bits_per_s":
