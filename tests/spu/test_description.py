@@ -129,6 +129,10 @@ def test_infinity_is_a_rate_in_figures_and_in_words() -> None:
         for bad in (0.0, math.nan, "fast", True):
             with pytest.raises((ValueError, TypeError), match=f"{name} must be a finite number > 0"):
                 IDEAL.override(**{name: bad})
+    for told in ("unlimited", math.inf, None):
+        assert Device.preset("paper").override(link_rate_bits_per_s=told).link_rate_bits_per_s is None
+    with pytest.raises(ValueError, match="link_rate_bits_per_s must be a finite number > 0"):
+        IDEAL.override(link_rate_bits_per_s=0.0)
     with pytest.raises(TypeError, match="rail_volts must be a finite number"):
         IDEAL.override(rail_volts="unlimited")
 

@@ -138,3 +138,16 @@ def test_a_figure_has_its_data_beside_it(tmp_path, ending):
 )
 def test_bad_sweeps_are_told_in_words(arguments, message):
     assert message in predict(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    "sweep", ["word_bits=4,unlimited", "samples=1,inf", "link_rate=1:inf", "rail_volts=inf"]
+)
+def test_what_cannot_be_unlimited_is_refused(sweep):
+    assert "is not a number" in predict("--sweep", sweep, code=2)
+
+
+def test_a_rate_without_a_limit_has_its_place_in_a_figure(tmp_path):
+    predict("--sweep", "link_rate=1e9,unlimited", "--figure", tmp_path / "link.svg")
+    with (tmp_path / "link.csv").open() as file:
+        assert [row["link_rate_bits_per_s"] for row in csv.DictReader(file)] == ["1000000000.0", "unlimited"]

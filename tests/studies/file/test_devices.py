@@ -37,6 +37,15 @@ def test_a_study_may_name_its_source(with_device):
 @pytest.mark.parametrize("rate", [math.inf, "unlimited"])
 def test_a_rate_may_be_infinite(with_device, rate):
     assert own_devices(with_device(base="board", adc_rate_hz=rate))["mine"].adc_rate_hz == math.inf
+    linked = own_devices(with_device(base="paper", link_rate_bits_per_s=rate))["mine"]
+    assert linked.link_rate_bits_per_s is None
+
+
+@pytest.mark.parametrize("rate", ["unlimited", "inf", "ideal", "none"])
+def test_a_link_without_a_limit_is_written_in_brackets_as_in_a_table(rate):
+    config = resolve(f"tngd[device=paper, link_rate_bits_per_s={rate}]", {})
+    device = registry.get("tngd").device(config.settings)
+    assert device.latency(10_000, 100, 5.0).total == pytest.approx(5e-6)  # the relaxation alone
 
 
 @pytest.mark.parametrize("rate", [math.inf, "unlimited", "ideal"])

@@ -1,6 +1,6 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ Text = tuple[str, str, str]
 """A text, the number in it that counts, and the anchor of what shows it."""
 
 
-def duels(results: Results) -> list[tuple[Mapping[str, Any], str, Lead]]:
+def duels(results: Results) -> list[tuple[dict[str, Any], str, Lead]]:
     """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
 
     A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead.

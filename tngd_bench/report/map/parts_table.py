@@ -36,7 +36,7 @@ def parts_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, Dev
     found = [(title, n, b * d_z, *dataclasses.astuple(use.parts(n, b, d_z, layers))) for title, use in uses]
     data = pd.DataFrame(found, columns=[c.DEVICE, c.PARAMETERS, c.ROWS, *names])
     data = data.astype({"area_m2": float, "worn_out_after": float})
-    data["tiles"] = data["tiles"].where([use.device.is_tiled for _, use in uses])
+    data["tiles"] = data["tiles"].where(pd.Series([use.device.is_tiled for _, use in uses], dtype=bool))
     columns = (
         words("device", lambda row: row.device),
         amount("N", c.PARAMETERS),
