@@ -42,7 +42,7 @@ def test_changed_numbers_and_the_spread_from_run_to_run_are_told_with_their_sour
     plain = dict(statements({}, {}))
     assert "were changed" not in plain["Ratios of times"]
     assert "assumed" in plain["From run to run"]
-    assert "`tngd-bench null-runs` measures it" in plain["From run to run"]
+    assert "“tngd-bench null-runs” measures it" in plain["From run to run"]
     study = {"numbers_changed": [{"section": "size", "what": "processes", "numbers": [3, 5]}]}
     left = {"run_spread": {"value": 0.023, "runs": 3, "measured": "2026-11-29"}}
     told = dict(statements(study, left))

@@ -144,10 +144,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return streams.READER_GONE
     except SystemExit as error:
-        # click's end when whoever read our output has seen enough (`tngd-bench list | head`), else outside code's
+        # click's end, with 1 when whoever read our output has seen enough (`tngd-bench list | head`), or outside code's
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_globals["__name__"].partition(".")[0] == click.__name__:
-            return streams.READER_GONE
+            return streams.READER_GONE if error.code else OK
         return complain(f"outside code ended the process, {plugins.said(error)}", FAILED)
     except Exception as error:
         unwritten = streams.failure()

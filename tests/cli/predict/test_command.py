@@ -447,6 +447,6 @@ def test_a_sweep_has_thermodynamic_kfac_by_copies(capsys):
 @pytest.mark.parametrize("words", [["--outputs", "1"], ["--outputs", "10"]])
 def test_a_verdict_marks_the_host_s_passes_as_a_lower_bound_and_the_link_as_none(words):
     size = ["--parameters", "1e6", "--batch", 4096, "--processor", "h100", *words]
-    for link, mark in (("none", "the host's passes take ≥ "), ("1e9", "the link takes ")):
+    for link, mark in (("none", "the host's passes, takes ≥ "), ("1e9", "the link, takes ")):
         last = predict(*size, "--set", f"link_rate={link}", "--set", "tau=1e-15").splitlines()[-1]
         assert re.search(re.escape(mark) + r"\d", last), last
