@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding, Verdict
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report
 from tngd_bench.report.build import trial_ends
@@ -268,6 +269,14 @@ def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
     assert few.data.loc[0, ["tolerance", "fixed"]].tolist() == ["rule", "2026-11-24"]
     assert table.data.loc[0, "number: part 1"] == 2.0
     assert table.data.loc[0, "evidence"].startswith("part 0: 1.0; part 1: 1.0; ")
+
+
+def test_optimizers_are_named_by_title_in_the_numbers_that_decide():
+    """Labels become titles before the first letter of a sentence becomes a capital."""
+    for label, title in (("tngd", "TNGD"), ("tngd[delay=0.2]", "TNGD (t_d = 0.2 τ)")):
+        infos = {label: optimizer_info(label, "tngd")}
+        table = verdict_table([verdict((ClaimPart(f"{label} at N = 7", True, "twice"),))], infos, lambda _: "")
+        assert table.rows[0][2] == f"{title} at N = 7: twice"
 
 
 def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper, fashion):

@@ -288,7 +288,10 @@ def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
         return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
-    return worded(f"{said}{verdict.evidence[:1].upper()}{verdict.evidence[1:]}", titles(infos))
+    evidence = worded(
+        verdict.evidence, titles(infos)
+    )  # before its first letter is a capital: labels are lower case
+    return f"{worded(said, titles(infos))}{evidence[:1].upper()}{evidence[1:]}"
 
 
 _FEW = 3
