@@ -35,6 +35,13 @@ class Device(DeviceDescription):
         return _named().get(name)
 
     @staticmethod
+    def of(device: str | Device) -> Device:
+        """Return `device`, or the preset of that name; TypeError for anything else."""
+        if not isinstance(device, str | Device):
+            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
+        return Device.preset(device) if isinstance(device, str) else device
+
+    @staticmethod
     def described(description: str | Mapping[str, object]) -> Device:
         """The device that a study means: a preset's name, or a table of `name`, `base` (a preset) and other fields.
 

@@ -15,13 +15,12 @@ from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers.natural import restore_generator
 from tngd_bench.optimizers.ngd.optimizer import NGD
-from tngd_bench.optimizers.tngd.entry import described_device
+from tngd_bench.optimizers.tngd.entry import described_device, without_device
 from tngd_bench.optimizers.tngd.step_errors import ending_step
 from tngd_bench.solvers.conjugate_gradient import CG
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
-from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.layer_shapes import recorded_layers
 from tngd_bench.spu.ledger import Ledger
@@ -63,8 +62,6 @@ class DeviceCG(NGD):
         generator: torch.Generator | None = None,
         **ngd: Any,
     ) -> None:
-        if not isinstance(device, str | Device):
-            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
         self._plain = CG(cg_iterations, cg_rtol, space="parameters")
         super().__init__(model, loss, lr, damping, self._plain, **ngd)
         self.analog = Thermodynamic(
@@ -72,7 +69,7 @@ class DeviceCG(NGD):
             start="zero",
             noise_variance=noise_variance,
             samples=samples,
-            device=Device.preset(device) if isinstance(device, str) else device,
+            device=Device.of(device),
             generator=generator,
         )
         self.applications = 0
@@ -131,6 +128,6 @@ def make_device_cg(
     model: nn.Module, loss: nn.Module, *, generator: torch.Generator | None, **settings: Any
 ) -> DeviceCG:
     """Make DeviceCG from a study's settings, fields of its device among them."""
-    device = described_device(settings)
-    arguments = {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
-    return DeviceCG(model, loss, device=device, generator=generator, **arguments)
+    return DeviceCG(
+        model, loss, device=described_device(settings), generator=generator, **without_device(settings)
+    )

@@ -17,9 +17,9 @@ from tngd_bench.optimizers.kfac.map_tracer import MapPass
 from tngd_bench.optimizers.kfac.optimizer import KFAC
 from tngd_bench.optimizers.settings import check_settings
 from tngd_bench.optimizers.tkfac.entry import ANALOG, described_device
+from tngd_bench.optimizers.tngd.entry import without_device
 from tngd_bench.optimizers.tngd.step_errors import ending_step
 from tngd_bench.solvers.refinement import refined
-from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.route import refuse_beyond_symmetric
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
@@ -86,9 +86,7 @@ class TKFAC(KFAC):
             noise_variance=noise_variance,
             unit_diagonal=unit_diagonal,
         )
-        if not isinstance(device, str | Device):
-            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
-        self.device = Device.preset(device) if isinstance(device, str) else device
+        self.device = Device.of(device)
         refuse_beyond_symmetric(self.device)
         super().__init__(model, loss, *positional, **kfac)
         self.analog_time = analog_time
@@ -194,6 +192,6 @@ def make_tkfac(
     model: nn.Module, loss: nn.Module, *, generator: torch.Generator | None, **settings: Any
 ) -> TKFAC:
     """Make TKFAC from a study's settings, fields of its device among them."""
-    device = described_device(settings)
-    arguments = {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
-    return TKFAC(model, loss, device=device, generator=generator, **arguments)
+    return TKFAC(
+        model, loss, device=described_device(settings), generator=generator, **without_device(settings)
+    )

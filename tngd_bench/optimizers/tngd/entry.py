@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
@@ -218,6 +219,11 @@ def described_device(settings: Mapping[str, object]) -> Device:
     assert isinstance(device, str | Mapping)
     given = {name: settings[name] for name in DEVICE_FIELDS if settings.get(name) is not None}
     return Device.described(device).override(**given)
+
+
+def without_device(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not of the device."""
+    return {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
 
 
 _ADAM_LR = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")

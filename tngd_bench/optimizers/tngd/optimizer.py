@@ -15,13 +15,12 @@ from tngd_bench.layers import Layer
 from tngd_bench.optimizers.natural import NaturalOptimizer, restore_generator
 from tngd_bench.optimizers.rng_state import RngState
 from tngd_bench.optimizers.settings import check_settings
-from tngd_bench.optimizers.tngd.entry import ANALOG, described_device
+from tngd_bench.optimizers.tngd.entry import ANALOG, described_device, without_device
 from tngd_bench.optimizers.tngd.step_errors import ending_step
 from tngd_bench.solvers.layer_operators import layer_places
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
-from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.ou import Method
 from tngd_bench.spu.layer_shapes import recorded_layers
@@ -96,14 +95,12 @@ class TNGD(NaturalOptimizer):
         self._damping_interval = damping_interval
         if self._adapts and damping == 0.0:
             raise ValueError("damping must be > 0 with damping_rule='levenberg-marquardt': it is scaled")
-        if not isinstance(device, str | Device):
-            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
         self.solver = Thermodynamic(
             analog_time=analog_time,
             delay=delay,
             start=start,
             noise_variance=noise_variance,
-            device=Device.preset(device) if isinstance(device, str) else device,
+            device=Device.of(device),
             method=method,
             generator=generator,
             samples=samples,
@@ -269,6 +266,11 @@ def make_tngd(
     **settings: Any,
 ) -> TNGD:
     """Make TNGD from a study's settings, fields of its device among them."""
-    device = described_device(settings)
-    arguments = {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
-    return TNGD(model, loss, device=device, betas=(beta1, beta2), generator=generator, **arguments)
+    return TNGD(
+        model,
+        loss,
+        device=described_device(settings),
+        betas=(beta1, beta2),
+        generator=generator,
+        **without_device(settings),
+    )
