@@ -132,6 +132,17 @@ def make_swept():
     return Results(make_records(optimizers=("sgd", "ngd-gram", "tngd"), sizes=(1_000, 10_000)))
 
 
+def test_a_study_of_sweeps_alone_tells_what_they_decide(make_swept):
+    whole = make_swept.records
+    trials = whole.trials[whole.trials["sweep_parameter"].notna()]
+    curves = whole.curves[whole.curves["key"].isin(trials["key"])]
+    found = answer(
+        Results(dataclasses.replace(whole, trials=trials, curves=curves, costs=whole.costs.iloc[:0]))
+    )
+    (tolerated,) = [each.text for each in answer(make_swept).paragraphs if each.term == "Imperfections"]
+    assert found.bottom_line == tolerated
+
+
 def test_nothing_measured_is_said_and_named(study):
     found = answered(study)
     assert found.bottom_line == "Nothing was measured in this study."

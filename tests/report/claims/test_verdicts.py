@@ -275,7 +275,9 @@ def test_optimizers_are_named_by_title_in_the_numbers_that_decide():
     """Labels become titles before the first letter of a sentence becomes a capital."""
     for label, title in (("tngd", "TNGD"), ("tngd[delay=0.2]", "TNGD (t_d = 0.2 τ)")):
         infos = {label: optimizer_info(label, "tngd")}
-        table = verdict_table([verdict((ClaimPart(f"{label} at N = 7", True, "twice"),))], infos, lambda _: "")
+        table = verdict_table(
+            [verdict((ClaimPart(f"{label} at N = 7", True, "twice"),))], infos, lambda _: ""
+        )
         assert table.rows[0][2] == f"{title} at N = 7: twice"
 
 

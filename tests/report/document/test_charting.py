@@ -169,7 +169,7 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
         figure, axes = charting.panel(4.2)
         axes.plot([start, start * 10.0**decades], [1.0, 2.0])
         getattr(scales, scale)(axes, "x")
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         low, high = axes.get_xlim()
         drawn = [
             label.get_window_extent()
@@ -178,3 +178,21 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
         ]
     assert len(drawn) >= 3
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(drawn))
+
+
+def test_labels_wider_than_a_figure_are_set_on_several_lines():
+    label = "NGD (CG, device, " + ", ".join(f"setting {n} = {n}" for n in range(9)) + ")"
+    with charting.style():
+        figure, axes = charting.panel()
+        for place in range(3):
+            axes.barh([place], [1.0], label=f"{label} {place}")
+        axes.set_yticks(range(3), [charting.folded(label)] * 3)
+        charting.legend_below(figure, axes)
+        figure.draw_without_rendering()
+        assert axes.get_window_extent().width > figure.bbox.width / 3
+        (legend,) = figure.legends
+        drawn = [*axes.get_yticklabels(), *legend.get_texts()]
+    assert all(
+        0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= figure.bbox.width for text in drawn
+    )
+    assert charting.folded(label).replace("\n", " ") == label

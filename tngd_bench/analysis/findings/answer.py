@@ -111,11 +111,13 @@ def _sizes(settings: Sequence[Mapping[str, Any]], chosen: Sequence[bool]) -> str
 
 
 def _ranking(results: Results) -> str:
-    """Return who was quickest where no device meets a digital rival; who ended best where nothing was timed."""
+    """Return who was quickest where no device meets a digital rival; what training told where nothing was timed."""
     here = leads.main_size(results.cost_summary, results.infos)
     if here.empty:
-        ended = paragraphs.learning(results)
-        return ended[0] if ended else "Nothing was measured in this study."
+        told = paragraphs.learning(results) or paragraphs.tolerance(results)
+        if told is None and len(results.final):
+            return "The runs of this study decide nothing that a sentence could tell; see its figures."
+        return told[0] if told else "Nothing was measured in this study."
     names = [
         f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(here.head(3))
     ]

@@ -156,7 +156,9 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
     complete = table[parts].notna().all(axis=1)
     table = table.assign(sum_s=table[parts].sum(axis=1, skipna=False).where(complete, table["at_least_s"]))
     sizes = sorted(set(table[axis]))
-    figure, axes = charting.panel(0.24 * len(table) + 1.7)
+    titles = {label: charting.folded(infos[label].title, 34) for label in table[c.OPTIMIZER].unique()}
+    lines = max(title.count("\n") + 1 for title in titles.values())
+    figure, axes = charting.panel(0.24 * max(1.0, 0.6 * lines) * len(table) + 1.7)
     for place, size in enumerate(sizes):
         pair = table[table[axis] == size]
         longest = float(pair["sum_s"].max())
@@ -164,7 +166,7 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
             _bar(axes, place + offset, row, longest)
             bound = "" if row[parts].notna().all() else "≥ "
-            text = f"{infos[str(row[c.OPTIMIZER])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
+            text = f"{titles[str(row[c.OPTIMIZER])]}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
     axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
     axes.invert_yaxis()

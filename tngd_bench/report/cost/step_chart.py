@@ -50,7 +50,7 @@ def step_chart(results: Results) -> Chart | None:
     for place, (end, text) in enumerate(zip(left, times, strict=True)):
         axes.text(end + 0.015 * left.max(), place, text, va="center", fontsize=8.5)
     titles = [without_tuned(infos[label].title) for label in rows[c.OPTIMIZER]]
-    axes.set_yticks(places, titles)
+    axes.set_yticks(places, [charting.folded(title) for title in titles])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.22 * left.max())
     axes.grid(visible=False, axis="y")

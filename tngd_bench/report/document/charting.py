@@ -5,6 +5,7 @@ Figures are made without pyplot, so nothing is remembered between calls, and use
 
 from __future__ import annotations
 
+import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,10 +132,16 @@ def panels(height_inches: float, rows: int, columns: int = 1, **shared: Any) -> 
     return figure, list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
 
 
+def folded(text: str, characters: int = 26) -> str:
+    """Return a label on as many lines as it takes: one with many settings is wider than a figure."""
+    return textwrap.fill(text, characters, break_on_hyphens=False)
+
+
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """Put the legend of `axes` under it, outside the data, in at most `columns`, fewer where labels are long."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
+        labels = [folded(label, _LEGEND_CHARACTERS - _LEGEND_HANDLE) for label in labels]
         columns = max(1, min(columns, _LEGEND_CHARACTERS // (max(map(len, labels)) + _LEGEND_HANDLE)))
         figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.4

@@ -96,11 +96,13 @@ def energy_chart(view: MapView) -> Chart | None:
     known = [value for bar in bars for value in (bar.host, bar.device, bar.rival) if value]
     if not known:
         return None
-    figure, axes = charting.panel(0.3 * len(bars) + 1.6)
+    names = [charting.folded(bar.name) for bar in bars]
+    lines = max(2, *(name.count("\n") + 1 for name in names)) / 2
+    figure, axes = charting.panel(0.3 * lines * len(bars) + 1.6)
     ends = min(known) / 3.0, 3.0 * max(known)
     for place, bar in enumerate(bars):
         _draw(axes, place, bar, ends)
-    axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
+    axes.set_yticks(range(len(bars)), names)
     axes.invert_yaxis()
     scales.log_joules(axes, "x")
     axes.set_xlim(*ends)

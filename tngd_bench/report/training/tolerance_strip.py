@@ -21,7 +21,9 @@ from tngd_bench.studies.store import columns as c
 
 _FEWEST_CELLS = 5
 """Cells that fit side by side at least; the longest sweep makes them narrower."""
-_ROW_INCHES, _NOTE_INCHES = 0.58, 0.38
+_ROW_INCHES, _NOTE_INCHES, _LINE_INCHES = 0.58, 0.38, 0.15
+_HEADING_CHARACTERS = 72
+"""Of a line of a heading, which is set on several where settings are many."""
 _LOOKS: dict[str, tuple[str, Look]] = {
     "inside": ("✓ no worse than ideal", {"facecolor": DIGITAL.light, "alpha": 0.35}),
     "undecided": ("? not decided", {"facecolor": "none"}),
@@ -88,11 +90,16 @@ def tolerance_chart(results: Results) -> Chart | None:
     rows = list(_rows(results))
     if not rows:
         return None
-    heights = [_ROW_INCHES if row.cells else _NOTE_INCHES for row in rows]
+    headings = [charting.folded(row.heading, _HEADING_CHARACTERS) for row in rows]
+    further = [heading.count("\n") * _LINE_INCHES for heading in headings]
+    heights = [
+        (_ROW_INCHES if row.cells else _NOTE_INCHES) + more for row, more in zip(rows, further, strict=True)
+    ]
     figure, axes = charting.panel(sum(heights) + 0.6)
     top, width = 0.0, 1.0 / max(_FEWEST_CELLS, *(len(row.cells) for row in rows))
-    for row, height in zip(rows, heights, strict=True):
-        axes.text(0.0, top, row.heading, fontsize=8, va="top")
+    for row, heading, more, height in zip(rows, headings, further, heights, strict=True):
+        axes.text(0.0, top, heading, fontsize=8, va="top")
+        top, height = top + more, height - more
         axes.text(0.0, top + 0.15, row.where, fontsize=7, va="top", color=MUTED.light)
         for number, (text, verdict) in enumerate(row.cells):
             label, look = _LOOKS[verdict]
