@@ -36,6 +36,7 @@ def test_the_speed_of_a_machine_is_that_of_its_undisturbed_moments(monkeypatch):
     assert multiplication_rate() == pytest.approx(2 * 1024**2 * 256 / 1e-3, rel=1e-6)
 
 
+@pytest.mark.slow(reason="compares speeds, for which nothing else but its own load may run")
 def test_other_programs_at_work_hardly_change_the_speed_found():
     """One per core beside this process, whose share of the time is then a half."""
     alone = multiplication_rate()
