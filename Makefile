@@ -26,7 +26,7 @@ VERSION := $(call version_of,$(PYTHON))
 LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: setup python report sample test test-all lint docs docs-links bench-core asv dist lock clean
+.PHONY: setup python report sample sample-anew test test-all lint docs docs-links bench-core asv dist lock clean
 
 setup: $(if $(VERSION),$(STAMP),python)
 
@@ -51,10 +51,24 @@ $(STAMP): $(LOCK) pyproject.toml
 report: setup
 	$(BIN)/tngd-bench run
 
+# The kept sample, whole: each of its studies run and packed, then the page. It takes hours, on a machine that does nothing
+# else while costs are timed, which each study does first. Stopped, it goes on with the same command.
+SAMPLE := rivals beyond-kfac paper-fashion paper
+OPTIONS_paper := --profile full
+OPTIONS_paper-fashion := --profile quick --set training.training.seeds=5 --set training.memory.seeds=5
+
+sample-anew: $(SAMPLE:%=sample-of-%)
+	$(MAKE) sample
+
+sample-of-%: setup
+	$(BIN)/tngd-bench run $* $(OPTIONS_$*) --output build/sample/$*
+	rm -f reports/$*/store.parquet
+	$(BIN)/tngd-bench merge build/sample/$* --compress --output reports/$*
+
 # The page of the kept sample, made anew from its records; what git does not keep of it is removed.
 sample: setup
 	rm -rf reports/paper/figures reports/paper/data
-	$(BIN)/tngd-bench report reports/paper --beside reports/paper-fashion --format html,md
+	$(BIN)/tngd-bench report reports/paper $(patsubst %,--beside reports/%,$(filter-out paper,$(SAMPLE))) --format html,md
 	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
