@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
@@ -24,7 +25,7 @@ from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
-_TRAINING = [*c.TRAINING_SETTING, c.SWEEP_PARAMETER, c.SWEEP_VALUE]
+_TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 
 
@@ -136,7 +137,8 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
 
 def _training(a: Results, b: Results) -> pd.DataFrame:
     keys = [*_TRAINING, c.SEED]
-    both = a.final.merge(b.final, on=keys, suffixes=("_a", "_b"))
+    ends = (each.final.assign(level=c.swept_levels(each.final, number=quantities.level)) for each in (a, b))
+    both = next(ends).merge(next(ends), on=keys, suffixes=("_a", "_b"))
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]

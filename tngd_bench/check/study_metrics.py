@@ -11,6 +11,7 @@ from tngd_bench.analysis.cost.reference import references
 from tngd_bench.check.baseline import Baseline
 from tngd_bench.check.metrics import TIME, make_metric
 from tngd_bench.check.regression import CheckedMetric
+from tngd_bench.studies.store.columns import swept_levels
 from tngd_bench.studies.store.records import Records
 
 _CELL = ["group", "problem", "parameters", "batch_size", "outputs"]
@@ -64,6 +65,7 @@ def _time_metrics(costs: pd.DataFrame) -> list[CheckedMetric]:
 def _training_metrics(records: Records) -> list[CheckedMetric]:
     trials = records.trials
     runs = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged"])]
+    runs = runs.assign(level=swept_levels(runs))
     curves = dict(list(records.curves.groupby("key", sort=False)))
     found = []
     for row in runs.to_dict("records"):
@@ -71,7 +73,8 @@ def _training_metrics(records: Records) -> list[CheckedMetric]:
         evaluated = None if curve is None else curve.dropna(subset=["train_loss"])
         if evaluated is None or evaluated.empty:
             continue
-        where = f"{_where(row)}{_swept(row)}/seed {row['seed']}"
+        level = f"/{row['level'].replace(' = ', '=')}" if row["level"] else ""
+        where = f"{_where(row)}{level}/seed {row['seed']}"
         diverged = row["status"] == "diverged"
         loss = math.inf if diverged else float(evaluated["train_loss"].iloc[-1])
         found.append(make_metric(f"loss/{where}", [loss]))
@@ -85,7 +88,3 @@ def _where(row: Mapping[Any, Any]) -> str:
     size = f"N={row['parameters']}, b={row['batch_size']}, d={row['outputs']}"
     return f"{row['group']}/{row['optimizer']}/{size}"
 
-
-def _swept(row: Mapping[Any, Any]) -> str:
-    level = "ideal" if pd.isna(row["sweep_value"]) else f"{row['sweep_value']:g}"
-    return "" if pd.isna(row["sweep_parameter"]) else f"/{row['sweep_parameter']}={level}"

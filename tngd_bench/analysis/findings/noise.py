@@ -187,7 +187,7 @@ def _change(each: ScoredTolerance) -> str:
     """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
     if each.score is None:
         return ""
-    levels = each.score.levels
+    levels = each.score.levels[each.score.levels["seeds"] == each.score.seeds]
     level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
     there = levels.loc[levels["level"] == level, "median"]
     ideal = f"{100 * each.score.ideal:.0f}"
