@@ -162,3 +162,16 @@ def test_what_one_store_lacks_is_listed(records):
     assert set(found.only["store"]) == {"A"}
     assert set(found.only["optimizer"]) == {"ngd-gram"}
     assert found.costs["optimizer"].tolist() == ["sgd"]
+
+
+def test_levels_of_a_sweep_that_are_words_are_compared_each_with_itself(records):
+    """With their numbers alone, of which they have none, every level would be paired with every other."""
+    runs = records.trials["kind"] == "training"
+    words = records.trials["seed"].map({0.0: "zero", 1.0: "gradient", 2.0: "previous"}).where(runs)
+    swept = records.trials.assign(
+        sweep_parameter=np.where(runs, "start", None), sweep_label=words, seed=records.trials["seed"].where(~runs, 0)
+    )
+    found = compare(*[dataclasses.replace(records, trials=swept)] * 2).training
+    assert found["pairs"].tolist() == [1] * 6
+    assert found["equal"].tolist() == [1] * 6
+    assert set(found["level"]) == {"start = zero", "start = gradient", "start = previous"}

@@ -72,3 +72,18 @@ def test_without_times_of_sgd_there_are_no_times_and_all_else(records, metrics, 
     found = study_baseline(dataclasses.replace(records, costs=costs)).metrics
     assert not any(name.startswith("step time/") for name in found)
     assert {name for name in metrics if name.startswith("loss/")} <= set(found)
+
+
+def test_levels_that_are_words_and_second_settings_have_names_of_their_own(records):
+    """Of levels under one name the last alone would be judged, and the others might get worse unseen."""
+    runs = records.trials[records.trials["group"] == "digits"]
+    words = {0: ("start", None, "zero"), 1: ("start", None, "gradient"), 2: ("start", None, "previous")}
+    levels = runs["seed"].map(words)
+    swept = runs.assign(
+        sweep_parameter=levels.str[0], sweep_value=np.nan, sweep_label=levels.str[2], seed=0
+    )
+    paired = swept.assign(sweep_value=4.0, sweep_parameter="adc_bits", sweep_label="4", sweep_parameter_2="start")
+    paired = paired.assign(sweep_value_2=np.nan, sweep_label_2=levels.str[2])
+    for trials in (swept, paired):
+        found = study_baseline(dataclasses.replace(records, trials=trials)).metrics
+        assert sum(name.startswith("loss/") for name in found) == len(runs)

@@ -10,17 +10,22 @@ import pytest
 from tests.analysis.findings.test_find import COSTS, CURVES, TRIALS, Study
 from tests.report.conftest import make_records
 from tngd_bench.analysis.claims.verdicts import judge
-from tngd_bench.analysis.findings import paragraphs
+from tngd_bench.analysis.findings import convergence, paragraphs
 from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.results import Results, pooled
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store.records import Records
 
 
-def answered(study, **environment):
+def results_of(study, **environment):
     costs = pd.DataFrame(study.costs) if study.costs else pd.DataFrame(columns=COSTS)
     curves = pd.DataFrame(study.curves) if study.curves else pd.DataFrame(columns=CURVES)
     trials = pd.DataFrame(study.trials, columns=TRIALS)
-    return answer(Results(Records({}, environment, trials, costs, curves, ignored={})))
+    return Results(Records({}, environment, trials, costs, curves, ignored={}))
+
+
+def answered(study, **environment):
+    return answer(results_of(study, **environment))
 
 
 def told(found, term):
@@ -206,3 +211,73 @@ def test_an_answer_is_short_and_its_bold_numbers_are_its_own(optimizers):
     sentences = re.split(r"(?<=[.])\s+(?=[A-Z])", " ".join(text for _, text in found.lines()))
     assert max(len(sentence.split()) for sentence in sentences) <= 30
     assert not re.search(r"[a-z]_[a-z]|nan", " ".join(words))
+
+
+def test_medians_and_pairs_that_point_in_different_directions_confirm_nothing(study):
+    """The device is higher on 12 of 20 seeds by a hair and in the median, and far lower on the other 8."""
+    theirs = [0.80 + 0.001 * seed for seed in range(20)]
+    ours = [score + 1e-5 for score in theirs[8:]]
+    ours = [score - 0.5 for score in theirs[:8]] + ours
+    study.train("tngd", [0.1] * 20, accuracy=ours)
+    study.train("kfac", [0.1] * 20, accuracy=theirs)
+    section = convergence.main_training(results_of(study))
+    score = leading(section.part)
+    (found, p) = section._compared("tngd", ["kfac"], score)["kfac"]
+    assert (found.higher, found.direction) == (12, "lower")
+    assert p <= 0.05
+    medians = section.medians(score, ["tngd", "kfac"])
+    assert medians.index[0] == "tngd"
+    assert section.undecided("tngd", ["kfac"], score, "kfac") == "no difference confirmed"
+    assert "lower by the signed-rank test" in section.score("tngd", ["kfac"])
+
+
+def test_runs_without_an_end_are_the_worst_in_a_median_and_are_counted(study):
+    study.train("tngd", [0.1, 0.1, 0.1, None, None], accuracy=[0.99, 0.6, 0.5, 0.9, 0.9])
+    study.train("kfac", [0.2] * 5, accuracy=0.9)
+    text = told(answered(study), "Learning").text
+    assert text == (
+        "On digits-mlp TNGD ends at 50 % test accuracy; K-FAC at 90 % "
+        "(5 seeds, 2 of 5 of TNGD did not finish, too few to tell)."
+    )
+
+
+@pytest.mark.parametrize(("sure", "said"), [((0.3, 0.01), ("none", "2")), ((0.01, 0.3), ("1", "none"))])
+def test_what_is_confirmed_is_told_of_the_sizes_that_each_side_leads_at(study, sure, said):
+    for size, link, spread in ((100, 0.0, sure[0]), (200, 9e-3, sure[1]), (300, 9e-3, sure[1])):
+        study.cost("ngd-gram", size, 1.05e-3 if spread > 0.1 else 3e-3, spread=spread)
+        study.cost("tngd", size, 1e-3, link=link if spread < 0.1 else 1e-4 * (link > 0), spread=spread)
+    line = answered(study).bottom_line
+    assert f"(confirmed at {said[0]} of them, and at {said[1]} of the 2 others)" in line
+    assert ("seemed to have" in line) is (said[0] == "none")
+
+
+def bounded(study, *, sizes):
+    """Answer with a device that states no time for its D/A converters at `sizes`."""
+    results = results_of(study)
+    own = (results.trials["optimizer"] == "tngd") & results.trials["parameters"].isin(sizes)
+    trials = results.trials.assign(
+        not_stated=np.where(own, "write_convert", None), stated_s=np.where(own, 1e-6, np.nan)
+    )
+    lower = results.costs["key"].isin(trials.loc[own, "key"])
+    costs = results.costs.assign(total_s=results.costs["total_s"].mask(lower), overlap_s=0.0)
+    return answer(Results(dataclasses.replace(results.records, trials=trials, costs=costs))).bottom_line
+
+
+def test_sizes_where_the_device_is_known_from_below_alone_are_not_passed_over(study):
+    for size, link in ((100, 0.0), (200, 9e-3), (300, 0.0)):
+        study.cost("ngd-gram", size, 3e-3)
+        study.cost("tngd", size, 1e-3, link=link)
+    said = bounded(study, sizes=[100])
+    assert "at 1 of 3 sizes timed: N = 300 (" in said
+    assert "elsewhere the device is known from below only, and nobody leads" in said
+    assert bounded(study, sizes=[100, 300]).startswith("At 1 of 3 sizes timed, a digital second-order optimizer had")
+    everywhere = bounded(study, sizes=[100, 200, 300])
+    assert everywhere.startswith("At 1 of 3 sizes timed") or "not ranked: TNGD (≥" in everywhere
+
+
+@pytest.mark.parametrize(("device", "term"), [("paper", "Sending data"), ("rram", "Sending, writing and reading data")])
+def test_what_is_written_and_converted_is_not_told_as_sent(study, device, term):
+    study.cost("ngd-gram", 100, 3e-3)
+    study.cost("tngd", 100, 1e-3, link=9e-3, device=device)
+    assert told(answered(study), "What holds it back").text.startswith(f"{term} (modelled): 9.00 ms")
+    assert ("the modelled link takes" in study.find().cost) is (device == "paper")

@@ -88,7 +88,7 @@ def export_asv(
 def _frames(records: Records) -> dict[str, pd.DataFrame]:
     """Return timed iterations, sizes (once per cell of a section), and runs (their last evaluation)."""
     sizes = records.trials[records.trials["kind"] == "cost"].drop_duplicates(["group", *_CELL])
-    levels = records.trials.set_index("key")[c.SWEEP].astype(object)
+    levels = c.completed(records.trials, c.SWEEP).set_index("key")[c.SWEEP].astype(object)
     for mark in ("", "_2"):  # words and flags are told apart by their labels alone
         value = levels[f"sweep_value{mark}"]
         levels[f"sweep_value{mark}"] = value.where(value.notna(), levels[f"sweep_label{mark}"])
