@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import ROWS, device_seconds, make_records
+from tngd_bench.check.gate import MetricFilter, check_stores
 from tngd_bench.check.regression import compare
 from tngd_bench.check.study_metrics import study_baseline
 
@@ -87,3 +88,18 @@ def test_levels_that_are_words_and_second_settings_have_names_of_their_own(recor
     for trials in (swept, paired):
         found = study_baseline(dataclasses.replace(records, trials=trials)).metrics
         assert sum(name.startswith("loss/") for name in found) == len(runs)
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(None, "ok"), (0.01, "regression")])
+def test_a_slowdown_by_no_more_than_two_runs_of_one_study_differ_by_is_none(records, spread, verdict):
+    """10 % in both new stores: within what is assumed of two runs, and beyond what null runs measured here."""
+    left = {} if spread is None else {"run_spread": {"value": spread, "runs": 3, "measured": "then"}}
+    environment = records.environment | left | {"threads_cost": 1}
+    base = dataclasses.replace(records, environment=environment)
+    slower = base.costs.assign(
+        step_s=base.costs["step_s"].where(base.costs["optimizer"] != "ngd-gram", 1.1 * base.costs["step_s"])
+    )
+    new = study_baseline(dataclasses.replace(base, costs=slower))
+    judged = check_stores(study_baseline(base), [new, new], MetricFilter(("step time/*/ngd-gram/*",)))
+    assert verdict in {one.verdict for one in judged}
+    assert (verdict == "regression") is any(one.verdict == "regression" for one in judged)
