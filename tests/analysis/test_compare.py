@@ -175,3 +175,12 @@ def test_levels_of_a_sweep_that_are_words_are_compared_each_with_itself(records)
     assert found["pairs"].tolist() == [1] * 6
     assert found["equal"].tolist() == [1] * 6
     assert set(found["level"]) == {"start = zero", "start = gradient", "start = previous"}
+
+
+def test_sizes_and_levels_that_one_store_lacks_are_listed_and_so_is_what_was_skipped(records):
+    larger = dataclasses.replace(records, trials=records.trials.assign(parameters=2_000))
+    found = compare(records, larger).only
+    assert set(found["parameters"]) == {1_000, 2_000}
+    assert len(found) == 2 * len(records.trials.drop_duplicates(["kind", "group", "optimizer"]))
+    skipped = records.trials.assign(status="skipped")
+    assert set(compare(records, dataclasses.replace(records, trials=skipped)).only["store"]) == {"A"}

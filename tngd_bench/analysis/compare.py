@@ -37,7 +37,7 @@ class TwoStores:
     and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
     `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
     setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
-    the bit, diverged in each · `only`: the settings that one of them holds alone · `run_spreads`: σ_run of A and of B.
+    the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`: σ_run of A and of B.
     """
 
     differences: pd.DataFrame
@@ -159,8 +159,13 @@ def _training(a: Results, b: Results) -> pd.DataFrame:
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    setting = [c.KIND, c.GROUP, c.PROBLEM, c.OPTIMIZER]
-    merged = a[setting].drop_duplicates().merge(b[setting].drop_duplicates(), how="outer", indicator=True)
+    """Return what was tried in one of two stores alone: settings, sizes and levels; what was skipped was not tried."""
+    setting = [c.KIND, *c.TRAINING_SETTING, "level"]
+    left, right = (
+        each.assign(level=c.swept_levels(each))[each[c.STATUS].isin(c.TRIED)][setting].drop_duplicates()
+        for each in (a, b)
+    )
+    merged = left.merge(right, how="outer", indicator=True)
     missing = merged[merged["_merge"] != "both"]
     store = missing["_merge"].map({"left_only": "A", "right_only": "B"}).astype(str)
     found = missing[setting].assign(store=store)
