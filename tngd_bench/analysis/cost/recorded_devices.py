@@ -6,7 +6,6 @@ here, since its preset is not installed or this version refuses a value, is None
 """
 
 import json
-import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -26,19 +25,6 @@ def recorded_device(name: object, settings: Mapping[str, object]) -> Device | No
 def trial_device(device: object, settings: object) -> Device | None:
     """Return the device of a trial from its columns `device` and `settings` (JSON text); None as `recorded_device`."""
     return recorded_device(*recorded(device, settings))
-
-
-def takes_only_the_link(device: object, settings: object) -> bool:
-    """Whether what a trial's device writes and reads takes time on the link alone: no cells, converters or calibration.
-
-    From the columns `device` and `settings`; False where the device cannot be made here.
-    """
-    made = trial_device(device, settings)
-    if made is None:
-        return False
-    rates = (made.dac_rate_hz, made.adc_rate_hz)
-    unlimited = all(rate is None or math.isinf(rate) for rate in rates)
-    return unlimited and not made.cell_write_time_s and not made.calibration_time_s
 
 
 def recorded(device: object, settings: object) -> tuple[str | None, Mapping[str, object]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, Lead, leads, main_group, strongest_digital
-from tngd_bench.analysis.cost.recorded_devices import takes_only_the_link
+from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.run_spread import RunSpread
@@ -112,7 +112,8 @@ def _device_clause(results: Results, main: pd.DataFrame) -> str:
     total = float(own[c.TOTAL_S].median())
     link = float(((own[c.WRITE_S] + own[c.READ_S]) / own[c.TOTAL_S]).median())
     used = c.only(results.trials, key=own[c.KEY].iloc[0]).iloc[0]
-    alone = takes_only_the_link(used[c.DEVICE], used[c.SETTINGS])
+    made = trial_device(used[c.DEVICE], used[c.SETTINGS])
+    alone = made is not None and made.transfers_by_link_alone
     taken = "the modelled link takes" if alone else "modelled writing and reading take"
     text = (
         f"At N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "

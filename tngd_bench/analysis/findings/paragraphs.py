@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.cost.leads import Lead
-from tngd_bench.analysis.cost.recorded_devices import takes_only_the_link
+from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import convergence, noise
 from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
@@ -118,7 +118,8 @@ def bottleneck(results: Results) -> Text | None:
     own = devices.iloc[0]
     total = float(own["total_median_s"])
     used = c.only(results.trials, key=own["keys"][0]).iloc[0]
-    alone = takes_only_the_link(used[c.DEVICE], used[c.SETTINGS])
+    made = trial_device(used[c.DEVICE], used[c.SETTINGS])
+    alone = made is not None and made.transfers_by_link_alone
     sending = "Sending data" if alone else "Sending, writing and reading data"
     parts = {
         "Host (measured)": float(own["digital_median_s"]),

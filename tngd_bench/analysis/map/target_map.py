@@ -162,13 +162,14 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     gaps = np.abs(cells - np.log(found.sizes[c.SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)  # trained size, of each cell
     inside = distance(found.sizes, *area.coordinates) == 0.0
-    digital, modelled = [], []
+    digital, modelled, overlapped = [], [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.infos[label].modelled else None
         predicted = area.digital[name] if use is None else area.host[use.device.upload]
         measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
         digital.append(predicted * measured[:, nearest])
         modelled.append(np.zeros(inside.shape) if use is None else area.device_seconds(use))
+        overlapped.append(0.0 if use is None else use.overlapped_s)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
     seeds = next(iter(found.iterations.values())).shape[1]
@@ -178,9 +179,8 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         return steps[:, nearest] if draw == 0 else varied[..., draw - 1][:, nearest]
 
     bounds = [label for label in labels if label in found.uses and found.uses[label].not_stated]
-    made = least_seconds(
-        area, labels, timed, np.stack(digital), np.stack(modelled), bounds, repeats, draws=draws, seed=seed
-    )
+    both = np.stack(digital), np.stack(modelled)
+    made = least_seconds(area, labels, timed, *both, overlapped, bounds, repeats, draws=draws, seed=seed)
     if not np.isfinite(made.seconds).any():
         return None
     return replace(made, plane=replace(area, measured=inside & area.measured, points=found.sizes))
