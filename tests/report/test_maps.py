@@ -478,3 +478,45 @@ def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibratio
 
 def test_without_a_rival_there_is_no_rate_to_break_even_at():
     assert list(break_even_charts._rates(SimpleNamespace(use=object(), rivals={}))) == []
+
+
+def level_of(records):
+    """What decides, but for the crossover."""
+    with charting.style():
+        return map_section.map_results(Results(records, clocked=True)).decides.split(" Modelled")[0]
+
+
+def test_the_rival_beside_the_device_is_one_of_the_same_batch(records):
+    """NGD at a batch of 8 is ten times as quick: it says nothing of a step at 32."""
+
+    def at_eight(frame):
+        smaller = frame[frame["group"] == "cost"].assign(batch_size=8, rows=80)
+        return smaller.assign(key=smaller["key"] + "/8")
+
+    fewer = at_eight(records.costs)
+    fewer = fewer.assign(**{name: fewer[name] / 10 for name in ("digital_s", "total_s")})
+    both = {"costs": (records.costs, fewer), "trials": (records.trials, at_eight(records.trials))}
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in both.items()}
+    assert level_of(dataclasses.replace(records, **joined)) == level_of(records)
+
+
+def test_a_link_rate_leaves_the_time_of_writing_cells_to_the_rest(records):
+    """By hand: bits/(rival − host − relaxation − the writing of the cells); of the records, all link but the cells."""
+    cells = 5e-3
+    own, largest = records.costs["optimizer"] == "tngd", records.costs["parameters"] == records.costs["parameters"].max()
+    costs = records.costs.assign(
+        write_s=records.costs["write_s"] + cells * own, total_s=records.costs["total_s"] + cells * own
+    )
+    settings = records.trials["settings"].mask(
+        records.trials["optimizer"] == "tngd", json.dumps({"lr": 0.01, "cell_write_time_s": 1e-7})
+    )
+    exact = largest & records.costs["optimizer"].isin(["ngd", "ngd-woodbury", "ngd-gram", "ngd-cg"])
+    costs = costs.assign(total_s=costs["total_s"] + 1.0 * exact, digital_s=costs["digital_s"] + 1.0 * exact)
+    trials = records.trials.assign(settings=settings)
+    rates = re.findall(r"It is as fast as .*? at ([\d.]+) (\w)b/s", level_of(dataclasses.replace(records, trials=trials, costs=costs)))
+    bits = 16.0 * (320 * (320 + 2 * 1_000_000) + 2 * 1_000_000)
+    medians = costs[largest].groupby("optimizer")["total_s"].median()
+    rest = medians["tngd"] - bits / 50e9
+    rival = medians[[name for name in medians.index if name in ("ngd", "ngd-woodbury", "ngd-gram", "ngd-cg")]].min()
+    ((value, prefix),) = rates
+    assert float(value) * {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix] == pytest.approx(bits / (rival - rest), rel=0.01)
