@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -482,8 +483,9 @@ def test_without_a_rival_there_is_no_rate_to_break_even_at():
 
 def level_of(records):
     """What decides, but for the crossover."""
-    with charting.style():
-        return map_section.map_results(Results(records, clocked=True)).decides.split(" Modelled")[0]
+    own = Results(records, clocked=True)
+    view = map_view.MapView(own, own.calibrations)
+    return what_if_section.decides(view, view.use).split(" Modelled")[0]
 
 
 def test_the_rival_beside_the_device_is_one_of_the_same_batch(records):
