@@ -169,7 +169,9 @@ def test_levels_of_a_sweep_that_are_words_are_compared_each_with_itself(records)
     runs = records.trials["kind"] == "training"
     words = records.trials["seed"].map({0.0: "zero", 1.0: "gradient", 2.0: "previous"}).where(runs)
     swept = records.trials.assign(
-        sweep_parameter=np.where(runs, "start", None), sweep_label=words, seed=records.trials["seed"].where(~runs, 0)
+        sweep_parameter=np.where(runs, "start", None),
+        sweep_label=words,
+        seed=records.trials["seed"].where(~runs, 0),
     )
     found = compare(*[dataclasses.replace(records, trials=swept)] * 2).training
     assert found["pairs"].tolist() == [1] * 6

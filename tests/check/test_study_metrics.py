@@ -80,10 +80,10 @@ def test_levels_that_are_words_and_second_settings_have_names_of_their_own(recor
     runs = records.trials[records.trials["group"] == "digits"]
     words = {0: ("start", None, "zero"), 1: ("start", None, "gradient"), 2: ("start", None, "previous")}
     levels = runs["seed"].map(words)
-    swept = runs.assign(
-        sweep_parameter=levels.str[0], sweep_value=np.nan, sweep_label=levels.str[2], seed=0
+    swept = runs.assign(sweep_parameter=levels.str[0], sweep_value=np.nan, sweep_label=levels.str[2], seed=0)
+    paired = swept.assign(
+        sweep_value=4.0, sweep_parameter="adc_bits", sweep_label="4", sweep_parameter_2="start"
     )
-    paired = swept.assign(sweep_value=4.0, sweep_parameter="adc_bits", sweep_label="4", sweep_parameter_2="start")
     paired = paired.assign(sweep_value_2=np.nan, sweep_label_2=levels.str[2])
     for trials in (swept, paired):
         found = study_baseline(dataclasses.replace(records, trials=trials)).metrics

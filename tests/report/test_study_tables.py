@@ -104,7 +104,11 @@ def test_each_problem_trained_on_is_named_with_its_settings_and_seeds():
 
 
 def test_unfinished_levels_that_are_words_and_second_settings_are_told_apart(records):
-    runs = records.trials[records.trials["group"] == "digits"].head(3).assign(status="diverged", optimizer="tngd")
+    runs = (
+        records.trials[records.trials["group"] == "digits"]
+        .head(3)
+        .assign(status="diverged", optimizer="tngd")
+    )
     swept = runs.assign(
         sweep_parameter="adc_bits",
         sweep_value=4.0,

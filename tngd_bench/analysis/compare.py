@@ -37,7 +37,8 @@ class TwoStores:
     and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
     `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
     setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
-    the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`: σ_run of A and of B.
+    the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`:
+    σ_run of A and of B.
     """
 
     differences: pd.DataFrame

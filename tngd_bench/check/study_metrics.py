@@ -94,4 +94,3 @@ def _training_metrics(records: Records) -> list[CheckedMetric]:
 def _where(row: Mapping[Any, Any]) -> str:
     size = f"N={row['parameters']}, b={row['batch_size']}, d={row['outputs']}"
     return f"{row['group']}/{row['optimizer']}/{size}"
-

@@ -270,12 +270,16 @@ def test_sizes_where_the_device_is_known_from_below_alone_are_not_passed_over(st
     said = bounded(study, sizes=[100])
     assert "at 1 of 3 sizes timed: N = 300 (" in said
     assert "elsewhere the device is known from below only, and nobody leads" in said
-    assert bounded(study, sizes=[100, 300]).startswith("At 1 of 3 sizes timed, a digital second-order optimizer had")
+    assert bounded(study, sizes=[100, 300]).startswith(
+        "At 1 of 3 sizes timed, a digital second-order optimizer had"
+    )
     everywhere = bounded(study, sizes=[100, 200, 300])
     assert everywhere.startswith("At 1 of 3 sizes timed") or "not ranked: TNGD (≥" in everywhere
 
 
-@pytest.mark.parametrize(("device", "term"), [("paper", "Sending data"), ("rram", "Sending, writing and reading data")])
+@pytest.mark.parametrize(
+    ("device", "term"), [("paper", "Sending data"), ("rram", "Sending, writing and reading data")]
+)
 def test_what_is_written_and_converted_is_not_told_as_sent(study, device, term):
     study.cost("ngd-gram", 100, 3e-3)
     study.cost("tngd", 100, 1e-3, link=9e-3, device=device)

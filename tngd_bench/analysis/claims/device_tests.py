@@ -180,8 +180,8 @@ def raised_tolerance(results: Results, parameters: Mapping[str, Any]) -> Finding
 
     It holds where the harshest level inside (see `tolerance`) of `first` is at least `factor` times the harshest of
     `second` that is not outside: one that is undecided may be tolerated. The contrary is decided where the mildest
-    level outside of `first` is no more than `factor` times the harshest inside of `second`. For errors, which are milder
-    where smaller. Parameters: first, second, parameter, factor.
+    level outside of `first` is no more than `factor` times the harshest inside of `second`. For errors, which are
+    milder where smaller. Parameters: first, second, parameter, factor.
     """
     parameter, factor = str(parameters["parameter"]), float(parameters["factor"])
     rule = (

@@ -82,7 +82,9 @@ def _bottom_line(results: Results) -> Text:
     if 0 < ahead < sizes:
         fewer = bool(open_sizes) or ahead <= sizes / 2
         named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-        text = f"The device {had} the shortest second-order step at {ahead} of {sizes + open_sizes} sizes timed"
+        text = (
+            f"The device {had} the shortest second-order step at {ahead} of {sizes + open_sizes} sizes timed"
+        )
         text += f": {named}" if fewer else f", all but {named}"
     elif ahead:
         text = f"{at_all}, the device {had} the shortest second-order step"
@@ -93,7 +95,8 @@ def _bottom_line(results: Results) -> Text:
     elif sizes == 1:
         doubt = duels[0][-1].doubt or "confirmed"
     elif 0 < ahead < sizes and confirmed < sizes:
-        doubt = f"confirmed at {own or 'none'} of them, and at {confirmed - own or 'none'} of the {sizes - ahead} others"
+        others = f"at {confirmed - own or 'none'} of the {sizes - ahead} others"
+        doubt = f"confirmed at {own or 'none'} of them, and {others}"
     else:
         told = "all of them" if confirmed == sizes else confirmed or "none of them"
         doubt = f"differences confirmed at {told}"
@@ -127,12 +130,19 @@ def _ranking(results: Results) -> str:
     where = paragraphs.where(here.iloc[0])
     known = here["total_median_s"].notna()
     ranked, bounded = (
-        [f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(here[chosen])]
+        [
+            f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})"
+            for row in c.each(here[chosen])
+        ]
         for chosen in (known, ~known)
     )
     if len(here) == 1:
         return f"One optimizer was timed {where}: {(ranked + bounded)[0]}."
-    told = [f"Quickest step {where}, of {len(ranked)} optimizers: {', then '.join(ranked[:3])}."] if ranked else []
+    told = (
+        [f"Quickest step {where}, of {len(ranked)} optimizers: {', then '.join(ranked[:3])}."]
+        if ranked
+        else []
+    )
     told += [f"Known from below only {where}, and not ranked: {', '.join(bounded)}."] if bounded else []
     return " ".join(told)
 

@@ -9,9 +9,10 @@ seeds.
 A level is inside if the excess is below the margin by the exact one-sided signed-rank test over seeds (p ≤ 5 %,
 non-inferiority: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed. 2010), and so is
 every milder one; outside if the excess is above the margin by the same test, and so is every harsher one; else
-undecided. So is a level that a seed gave no result at: out of time or memory, or never tried. Testing in a fixed order, up to the first level that fails, keeps the chance of one false "inside" in a sweep
-at 5 %, and of one false "outside". Better than ideal is inside: the statement is "no worse". Five seeds are needed: of
-fewer no test reaches 5 %.
+undecided. So is a level at which a seed gave no result, out of time or memory or never tried. Testing in a fixed
+order, up to the first level that fails, keeps the chance of one false "inside" in a sweep at 5 %, and of one false
+"outside". Better than ideal is inside: the statement is "no worse". Five seeds are needed: of fewer no test reaches
+5 %.
 
 An ideal device that has not learned gives no tolerance: every ideal seed must have come halfway from its accuracy
 before training to 1, or, of a problem without accuracy, have halved its loss or lowered it by ln 2.
