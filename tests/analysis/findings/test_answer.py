@@ -1,6 +1,7 @@
 """The answer of a study against numbers worked out here from the same rows, and against formulas."""
 
 import dataclasses
+import json
 import re
 
 import numpy as np
@@ -285,3 +286,22 @@ def test_what_is_written_and_converted_is_not_told_as_sent(study, device, term):
     study.cost("tngd", 100, 1e-3, link=9e-3, device=device)
     assert told(answered(study), "What holds it back").text.startswith(f"{term} (modelled): 9.00 ms")
     assert ("the modelled link takes" in study.find().cost) is (device == "paper")
+
+
+@pytest.mark.parametrize(
+    ("device", "noise", "base"),
+    [
+        ("paper", 0.0, "the ideal device"),
+        ("rram", 0.0, "the same device without that imperfection"),
+        ("paper", 1e-3, "the same device without that imperfection"),
+    ],
+)
+def test_a_device_with_other_imperfections_is_not_called_ideal(study, device, noise, base):
+    about = {"device": device, "settings": json.dumps({"noise_variance": noise})}
+    for level in (np.nan, 8.0):
+        study.train("tngd", [0.1 + 0.01 * seed for seed in range(6)], "adc_bits", level, **about)
+    assert f"no worse than {base} on the same seed" in study.find().noise
+    shown = told(answered(study), "Imperfections").text
+    assert shown.startswith(
+        "No worse than ideal with ADC" if "ideal" in base else f"No worse than {base}: ADC"
+    )

@@ -186,7 +186,9 @@ def tolerance(results: Results) -> Text | None:
         levels = {name: value_text(name, level) for name, level in strictest.items()}
         shown = [f"{parameter_name(name)} {level}" for name, level in levels.items()][:MOST_IMPERFECTIONS]
         more = len(levels) - len(shown)
-        text = f"No worse than ideal with {', '.join(shown)}"
+        base = noise.base_of(results, swept)
+        than = "ideal with" if base == "the ideal device" else f"{base}:"
+        text = f"No worse than {than} {', '.join(shown)}"
         return f"{text}{f', and {more} more' if more else ''}.", next(iter(levels.values())), "tolerance"
     pairs = device_pairs(results.trials, final)
     if pairs:
