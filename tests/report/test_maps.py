@@ -262,7 +262,7 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     ]
     times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
     trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
-    hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled"])
+    hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled", "after_modelled"])
     lowest = map_view.lowest_times(trials, times.assign(group="g"), hits)
     (row,) = lowest.itertuples()
     assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
@@ -309,8 +309,11 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
             for seed in range(seeds)
         ]
     )
+    hits["after_modelled"] = 0.99 * hits["modelled"]  # evaluated often enough to tell them
     (row,) = map_view.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
+    seldom = hits.assign(after_modelled=0.5 * hits["modelled"])
+    assert not map_view.lowest_times(trials, times, seldom)["told"].any()
     said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
     assert ("these seeds do not distinguish it from b, 1.20 s" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)

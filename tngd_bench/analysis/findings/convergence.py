@@ -246,10 +246,8 @@ class EndedSection:
         best = str(rivals.index[0])
         own, other = (quantities.metric(medians[label], score.metric) for label in (device, best))
         leads = medians[device] != rivals[best] and medians.index[0] == device
-        if leads:
-            rank = f"the {'highest' if larger else 'lowest'}, before"
-        else:
-            rank = f"not {'above' if larger else 'below'} that of"
+        extreme, side = ("highest", "above") if larger else ("lowest", "below")
+        rank = f"the {extreme}, before" if leads else f"not {side} that of"
         doubt = _doubt(
             self._compared(device, others, score), best, "higher" if larger else "lower", leads=bool(leads)
         )
