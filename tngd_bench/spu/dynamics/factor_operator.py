@@ -165,16 +165,19 @@ class ErringFactor:
         if left > _TINY * length:
             new = self._new_image()
             self._known.append((rest / left, new))
-            image = pad(image, (0, 1)) + left * new
+            image = pad(image, (0, len(new) - len(image))) + left * new
         return image
 
     def _new_image(self) -> Tensor:
-        """A unit vector, uniform among those orthogonal to the images known, with an axis of its own for the rest."""
+        """A unit vector, uniform among those orthogonal to the images known, with an axis of its own for the rest.
+
+        There is none once as many directions are known as the space has: the image lies among the axes then.
+        """
         freedom = self.size - len(self._pivots) - self.rows - self._axes
-        drawn = standard_normal(self.rows + self._axes, self._generator, self._held)
-        beside = _chi(1, freedom, self._generator).to(drawn)
-        self._axes += 1
-        new = torch.cat([drawn, beside])
+        new = standard_normal(self.rows + self._axes, self._generator, self._held)
+        if freedom > 0:
+            new = torch.cat([new, _chi(1, freedom, self._generator).to(new)])
+            self._axes += 1
         for _ in range(2):
             for _, known in self._known:
                 new[: len(known)] -= torch.dot(new[: len(known)], known) * known
