@@ -194,7 +194,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
 
 
 def refuse_unknown(names: Sequence[str], *baselines: Baseline | None) -> None:
-    """Raise BaselineError for one of `names` that is no metric of the `baselines`, nor a step time or page of theirs."""
+    """Raise BaselineError for one of `names` that is no metric, step time or page of the `baselines`."""
     figures = dict.fromkeys(name for one in baselines if one is not None for name in one.metrics)
     steps = [f"{TIME}/{subject}" for subject in dict.fromkeys(name.partition("/")[2] for name in figures)]
     known = [*figures, *steps, PAGE_WORK]
