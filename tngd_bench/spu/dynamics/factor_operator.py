@@ -76,8 +76,13 @@ class Balanced:
         return self.root_rates * self.shifted.matvec(self.root_rates * v)
 
     def dense(self) -> Tensor:
-        """The same, (N, N)."""
-        return self.root_rates.unsqueeze(1) * self.shifted.dense() * self.root_rates
+        """The same, (N, N), in double: beside G a small λ is lost in single precision."""
+        matrix, root = (
+            self.shifted.operator.dense().to(torch.float64, copy=True),
+            self.root_rates.to(torch.float64),
+        )
+        matrix.diagonal().add_(self.shifted.damping)
+        return root.unsqueeze(1) * matrix * root
 
 
 _TINY = 1e-6
