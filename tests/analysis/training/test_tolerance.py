@@ -171,7 +171,8 @@ def test_a_loss_has_learned_when_it_halved_or_fell_by_the_logarithm_of_two():
 
 def test_a_level_that_lacks_a_seed_is_not_judged():
     (found,) = tolerances(final({0.0: IDEAL, 0.01: IDEAL, 0.1: [1.0]}))
-    assert found.levels["level"].tolist() == [0.01]
+    assert found.levels["level"].tolist() == [0.01, 0.1]
+    assert found.levels["verdict"].tolist() == ["inside", "undecided"]
 
 
 def test_order_and_ideal_depend_on_the_kind_of_level():

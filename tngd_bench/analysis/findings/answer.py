@@ -94,7 +94,7 @@ def _bottom_line(results: Results) -> Text:
         doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
     elif sizes == 1:
         doubt = duels[0][-1].doubt or "confirmed"
-    elif 0 < ahead < sizes and confirmed < sizes:
+    elif 0 < ahead < sizes and 0 < confirmed < sizes:
         others = f"at {confirmed - own or 'none'} of the {sizes - ahead} others"
         doubt = f"confirmed at {own or 'none'} of them, and {others}"
     else:
