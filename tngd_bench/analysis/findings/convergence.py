@@ -188,8 +188,8 @@ class EndedSection:
         worst = -np.inf if score.metric.larger_is_better else np.inf
         ends = ran.assign(end=ran[score.final].astype(float).where(ran[c.STATUS] == "ok", worst))
         medians = ends.groupby(c.OPTIMIZER)["end"].median()
-        medians = medians[np.isfinite(medians)]
-        return medians.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
+        finite: pd.Series = medians[np.isfinite(medians)]
+        return finite.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
 
     def unfinished(self, label: str, title: str) -> str:
         """Return how many runs of an optimizer have no end, e.g. "2 of 5 of TNGD did not finish"; "" where all have."""
