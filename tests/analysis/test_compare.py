@@ -162,3 +162,27 @@ def test_what_one_store_lacks_is_listed(records):
     assert set(found.only["store"]) == {"A"}
     assert set(found.only["optimizer"]) == {"ngd-gram"}
     assert found.costs["optimizer"].tolist() == ["sgd"]
+
+
+def test_levels_of_a_sweep_that_are_words_are_compared_each_with_itself(records):
+    """With their numbers alone, of which they have none, every level would be paired with every other."""
+    runs = records.trials["kind"] == "training"
+    words = records.trials["seed"].map({0.0: "zero", 1.0: "gradient", 2.0: "previous"}).where(runs)
+    swept = records.trials.assign(
+        sweep_parameter=np.where(runs, "start", None),
+        sweep_label=words,
+        seed=records.trials["seed"].where(~runs, 0),
+    )
+    found = compare(*[dataclasses.replace(records, trials=swept)] * 2).training
+    assert found["pairs"].tolist() == [1] * 6
+    assert found["equal"].tolist() == [1] * 6
+    assert set(found["level"]) == {"start = zero", "start = gradient", "start = previous"}
+
+
+def test_sizes_and_levels_that_one_store_lacks_are_listed_and_so_is_what_was_skipped(records):
+    larger = dataclasses.replace(records, trials=records.trials.assign(parameters=2_000))
+    found = compare(records, larger).only
+    assert set(found["parameters"]) == {1_000, 2_000}
+    assert len(found) == 2 * len(records.trials.drop_duplicates(["kind", "group", "optimizer"]))
+    skipped = records.trials.assign(status="skipped")
+    assert set(compare(records, dataclasses.replace(records, trials=skipped)).only["store"]) == {"A"}

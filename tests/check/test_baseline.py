@@ -11,6 +11,7 @@ from tngd_bench.check.baseline import (
     incomparable,
     last_entries,
     read_baseline,
+    refuse_unknown,
     updated,
     write_baseline,
 )
@@ -225,3 +226,13 @@ def test_a_metric_is_of_a_known_kind():
     assert not is_time("operations/step time")
     with pytest.raises(ValueError, match="begins with"):
         make_metric("speed/x", [1.0])
+
+
+def test_a_name_that_is_meant_must_be_one_of_a_metric():
+    """Of a name that is none the history would keep an entry, and no check would ever be excused by it."""
+    held, now = first(sgd=1.0, old=2.0), baseline(sgd=1.0, tngd=3.0)
+    refuse_unknown(["operations/sgd", "step time/tngd", "step time/old", "page work/report"], held, now)
+    with pytest.raises(BaselineError, match="'step tme/tngd' is no metric; did you mean 'step time/tngd'"):
+        refuse_unknown(["step tme/tngd"], held, now)
+    with pytest.raises(BaselineError, match="accepted: a metric"):
+        refuse_unknown(["quickness"], None, now)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import ROWS, device_seconds, make_records
+from tngd_bench.check.gate import MetricFilter, check_stores
 from tngd_bench.check.regression import compare
 from tngd_bench.check.study_metrics import study_baseline
 
@@ -72,3 +73,32 @@ def test_without_times_of_sgd_there_are_no_times_and_all_else(records, metrics, 
     found = study_baseline(dataclasses.replace(records, costs=costs)).metrics
     assert not any(name.startswith("step time/") for name in found)
     assert {name for name in metrics if name.startswith("loss/")} <= set(found)
+
+
+def test_levels_that_are_words_and_second_settings_have_names_of_their_own(records):
+    """Of levels under one name the last alone would be judged, and the others might get worse unseen."""
+    runs = records.trials[records.trials["group"] == "digits"]
+    words = {0: ("start", None, "zero"), 1: ("start", None, "gradient"), 2: ("start", None, "previous")}
+    levels = runs["seed"].map(words)
+    swept = runs.assign(sweep_parameter=levels.str[0], sweep_value=np.nan, sweep_label=levels.str[2], seed=0)
+    paired = swept.assign(
+        sweep_value=4.0, sweep_parameter="adc_bits", sweep_label="4", sweep_parameter_2="start"
+    )
+    paired = paired.assign(sweep_value_2=np.nan, sweep_label_2=levels.str[2])
+    for trials in (swept, paired):
+        found = study_baseline(dataclasses.replace(records, trials=trials)).metrics
+        assert sum(name.startswith("loss/") for name in found) == len(runs)
+
+
+@pytest.mark.parametrize(("spread", "told"), [(None, False), (0.01, True)])
+def test_a_slowdown_by_no_more_than_two_runs_of_one_study_differ_by_is_none(records, spread, told):
+    """10 % in both new stores: within what is assumed of two runs, and beyond what null runs measured here."""
+    left = {} if spread is None else {"run_spread": {"value": spread, "runs": 3, "measured": "then"}}
+    environment = records.environment | left | {"threads_cost": 1}
+    base = dataclasses.replace(records, environment=environment)
+    slower = base.costs.assign(
+        step_s=base.costs["step_s"].where(base.costs["optimizer"] != "ngd-gram", 1.1 * base.costs["step_s"])
+    )
+    new = study_baseline(dataclasses.replace(base, costs=slower))
+    judged = check_stores(study_baseline(base), [new, new], MetricFilter(("step time/*/ngd-gram/*",)))
+    assert {one.verdict == "regression" for one in judged} == {told}

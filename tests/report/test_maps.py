@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -261,7 +262,7 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     ]
     times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
     trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
-    hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled"])
+    hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled", "after_modelled"])
     lowest = map_view.lowest_times(trials, times.assign(group="g"), hits)
     (row,) = lowest.itertuples()
     assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
@@ -308,8 +309,11 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
             for seed in range(seeds)
         ]
     )
+    hits["after_modelled"] = 0.99 * hits["modelled"]  # evaluated often enough to tell them
     (row,) = map_view.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
+    seldom = hits.assign(after_modelled=0.5 * hits["modelled"])
+    assert not map_view.lowest_times(trials, times, seldom)["told"].any()
     said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
     assert ("these seeds do not distinguish it from b, 1.20 s" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
@@ -478,3 +482,46 @@ def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibratio
 
 def test_without_a_rival_there_is_no_rate_to_break_even_at():
     assert list(break_even_charts._rates(SimpleNamespace(use=object(), rivals={}))) == []
+
+
+def level_of(records):
+    """What decides, but for the crossover."""
+    own = Results(records, clocked=True)
+    view = map_view.MapView(own, own.calibrations)
+    return what_if_section.decides(view, view.use).split(" Modelled")[0]
+
+
+def test_the_rival_beside_the_device_is_one_of_the_same_batch(records):
+    """NGD at a batch of 8 is ten times as quick: it says nothing of a step at 32."""
+
+    def at_eight(frame):
+        largest = (frame["group"] == "cost") & (frame["parameters"] == 1_000_000)
+        smaller = frame[largest].assign(batch_size=8, rows=80)
+        return smaller.assign(key=smaller["key"] + "/8")
+
+    fewer = at_eight(records.costs)
+    fewer = fewer.assign(**{name: fewer[name] / 10 for name in ("digital_s", "total_s")})
+    both = {"costs": (records.costs, fewer), "trials": (records.trials, at_eight(records.trials))}
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in both.items()}
+    assert level_of(dataclasses.replace(records, **joined)) == level_of(records)
+
+
+def test_a_link_rate_leaves_the_time_of_writing_cells_to_the_rest(records):
+    """By hand: bits/(rival − host − relaxation − the writing of the cells), all of them of the records."""
+    cells, exact = 5e-3, ["ngd", "ngd-woodbury", "ngd-gram", "ngd-cg"]
+    further = cells * (records.costs["optimizer"] == "tngd")
+    slower = 1.0 * records.costs["optimizer"].isin(exact)
+    added = {"write_s": further, "digital_s": slower, "total_s": further + slower}
+    costs = records.costs.assign(**{name: records.costs[name] + seconds for name, seconds in added.items()})
+    settings = json.dumps({"lr": 0.01, "cell_write_time_s": 1e-7})
+    trials = records.trials.assign(
+        settings=records.trials["settings"].mask(records.trials["optimizer"] == "tngd", settings)
+    )
+    told = level_of(dataclasses.replace(records, trials=trials, costs=costs))
+    ((value, prefix),) = re.findall(r"It is as fast as .*? at ([\d.]+) (\w)b/s", told)
+    largest = costs[costs["parameters"] == costs["parameters"].max()]
+    medians = largest.groupby("optimizer")["total_s"].median()
+    bits = 16.0 * (320 * (320 + 2 * 1_000_000) + 2 * 1_000_000)
+    rest = medians["tngd"] - bits / 50e9
+    rate = bits / (medians[medians.index.isin(exact)].min() - rest)
+    assert float(value) * {"M": 1e6, "G": 1e9, "T": 1e12}[prefix] == pytest.approx(rate, rel=0.01)

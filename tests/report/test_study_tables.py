@@ -101,3 +101,23 @@ def test_each_problem_trained_on_is_named_with_its_settings_and_seeds():
         "1 optimizer in 2 settings. Training on digits-mlp (N = 100, 1 of 2 settings tuned, 3 to 8 seeds) and "
         "mnist-cnn (N = 100, all tuned, 1 seed)."
     )
+
+
+def test_unfinished_levels_that_are_words_and_second_settings_are_told_apart(records):
+    runs = (
+        records.trials[records.trials["group"] == "digits"]
+        .head(3)
+        .assign(status="diverged", optimizer="tngd")
+    )
+    swept = runs.assign(
+        sweep_parameter="adc_bits",
+        sweep_value=4.0,
+        sweep_label="4",
+        sweep_parameter_2="start",
+        sweep_value_2=float("nan"),
+        sweep_label_2=["zero", "gradient", "zero"],
+    )
+    shown = cells(study_tables.unfinished_table(swept, optimizer_infos(records.trials)))
+    sections = {f"training: digits, ADC resolution = 4, start = {word}" for word in ("zero", "gradient")}
+    assert set(shown["section"]) == sections
+    assert sorted(shown["trials"]) == ["1", "2"]

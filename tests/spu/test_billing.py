@@ -349,3 +349,14 @@ def test_each_item_of_the_energy_follows_the_price_that_it_is_said_to():
         assert {name for name in before if after[name] != before[name]} == {
             name for name in before if PRICED_BY[name] == field
         }
+
+
+@given(n=st.integers(1, 300), nodes=st.integers(1, 300), layers=st.integers(1, 4))
+def test_a_converter_serves_no_more_nodes_than_there_are(n: int, nodes: int, layers: int) -> None:
+    """By hand: ⌈N/c⌉ converters share N nodes, c or fewer each, and the busiest takes min(c, N) turns of 1 µs."""
+    device = PAPER.override(adc_rate_hz=1e6, dac_rate_hz=1e6, nodes_per_converter=nodes)
+    busiest = max(len(range(first, min(first + nodes, n))) for first in range(0, n, nodes))
+    items = device.latency(n, 2, T).items
+    assert items["read_convert"] == items["write_convert"] == pytest.approx(busiest * 1e-6)
+    by_layer = device.latency(layers * n, 2, T, scope="layer", modules=layers).items
+    assert by_layer["read_convert"] == pytest.approx(busiest * 1e-6)

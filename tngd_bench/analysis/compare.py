@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
@@ -24,7 +25,7 @@ from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
-_TRAINING = [*c.TRAINING_SETTING, c.SWEEP_PARAMETER, c.SWEEP_VALUE]
+_TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 
 
@@ -36,7 +37,8 @@ class TwoStores:
     and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
     `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
     setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
-    the bit, diverged in each · `only`: the settings that one of them holds alone · `run_spreads`: σ_run of A and of B.
+    the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`:
+    σ_run of A and of B.
     """
 
     differences: pd.DataFrame
@@ -136,7 +138,8 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
 
 def _training(a: Results, b: Results) -> pd.DataFrame:
     keys = [*_TRAINING, c.SEED]
-    both = a.final.merge(b.final, on=keys, suffixes=("_a", "_b"))
+    ends = (each.final.assign(level=c.swept_levels(each.final, number=quantities.level)) for each in (a, b))
+    both = next(ends).merge(next(ends), on=keys, suffixes=("_a", "_b"))
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
@@ -157,8 +160,13 @@ def _training(a: Results, b: Results) -> pd.DataFrame:
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    setting = [c.KIND, c.GROUP, c.PROBLEM, c.OPTIMIZER]
-    merged = a[setting].drop_duplicates().merge(b[setting].drop_duplicates(), how="outer", indicator=True)
+    """Return what was tried in one of two stores alone: settings, sizes and levels; what was skipped was not tried."""
+    setting = [c.KIND, *c.TRAINING_SETTING, "level"]
+    left, right = (
+        each.assign(level=c.swept_levels(each))[each[c.STATUS].isin(c.TRIED)][setting].drop_duplicates()
+        for each in (a, b)
+    )
+    merged = left.merge(right, how="outer", indicator=True)
     missing = merged[merged["_merge"] != "both"]
     store = missing["_merge"].map({"left_only": "A", "right_only": "B"}).astype(str)
     found = missing[setting].assign(store=store)

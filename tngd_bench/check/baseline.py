@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.arguments import suggestion
 from tngd_bench.atomic_write import write
-from tngd_bench.check.metrics import is_known, is_time, make_metric
+from tngd_bench.check.metrics import PAGE_WORK, TIME, is_known, is_time, make_metric
 from tngd_bench.check.regression import CheckedMetric, Kind, compare
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.unwritable import cannot_be_written
@@ -190,6 +191,19 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         write(path, text.encode())
     except OSError as error:
         raise BaselineError(cannot_be_written(f"baseline {path}", path, error)) from None
+
+
+def refuse_unknown(names: Sequence[str], *baselines: Baseline | None) -> None:
+    """Raise BaselineError for one of `names` that is no metric, step time or page of the `baselines`."""
+    figures = dict.fromkeys(name for one in baselines if one is not None for name in one.metrics)
+    steps = [f"{TIME}/{subject}" for subject in dict.fromkeys(name.partition("/")[2] for name in figures)]
+    known = [*figures, *steps, PAGE_WORK]
+    for name in names:
+        if name not in known:
+            near = (
+                suggestion(name, known) or f"; accepted: a metric of `tngd-bench check`, such as {steps[0]!r}"
+            )
+            raise BaselineError(f"{name!r} is no metric{near}")
 
 
 def updated(

@@ -6,6 +6,8 @@ from tngd_bench.check.regression import CheckedMetric, Kind
 
 TIME = "step time"
 PAGE = "page work"
+PAGE_WORK = f"{PAGE}/report"
+"""The one metric of that kind."""
 _EXACT = 1e-9  # the sum of a ledger may be made in another order
 
 _KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {

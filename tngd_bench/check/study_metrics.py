@@ -1,5 +1,6 @@
 """A study's records as figures of merit that two stores can be compared by."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.cost.reference import references
+from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.check.baseline import Baseline
 from tngd_bench.check.metrics import TIME, make_metric
 from tngd_bench.check.regression import CheckedMetric
+from tngd_bench.studies.store.columns import swept_levels
 from tngd_bench.studies.store.records import Records
 
 _CELL = ["group", "problem", "parameters", "batch_size", "outputs"]
@@ -21,9 +24,14 @@ def study_baseline(records: Records) -> Baseline:
     """Return all metrics of a store, with the environment it was measured in.
 
     Per cell of a cost section: operations, modelled device seconds, solver iterations, and the step's time over SGD's
-    in the same process and round. Per training run: the last training loss and the steps to half of the first.
+    in the same process and round. Per training run: the last training loss and the steps to half of the first. What
+    times may differ by is what two runs of one study do, in 95 % of cases (`run_spread`), where that is more.
     """
-    metrics = [*_cost_metrics(records), *_time_metrics(records.costs), *_training_metrics(records)]
+    apart = math.expm1(1.96 * math.sqrt(2.0) * run_spread_of(records.environment).value)
+    times = [
+        dataclasses.replace(one, tolerance=max(one.tolerance, apart)) for one in _time_metrics(records.costs)
+    ]
+    metrics = [*_cost_metrics(records), *times, *_training_metrics(records)]
     environment = dict(records.environment)
     environment["threads"] = environment.get("threads_cost", environment.get("threads"))
     return Baseline({metric.name: metric for metric in metrics}, environment)
@@ -64,6 +72,7 @@ def _time_metrics(costs: pd.DataFrame) -> list[CheckedMetric]:
 def _training_metrics(records: Records) -> list[CheckedMetric]:
     trials = records.trials
     runs = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged"])]
+    runs = runs.assign(level=swept_levels(runs))
     curves = dict(list(records.curves.groupby("key", sort=False)))
     found = []
     for row in runs.to_dict("records"):
@@ -71,7 +80,8 @@ def _training_metrics(records: Records) -> list[CheckedMetric]:
         evaluated = None if curve is None else curve.dropna(subset=["train_loss"])
         if evaluated is None or evaluated.empty:
             continue
-        where = f"{_where(row)}{_swept(row)}/seed {row['seed']}"
+        level = f"/{row['level'].replace(' = ', '=')}" if row["level"] else ""
+        where = f"{_where(row)}{level}/seed {row['seed']}"
         diverged = row["status"] == "diverged"
         loss = math.inf if diverged else float(evaluated["train_loss"].iloc[-1])
         found.append(make_metric(f"loss/{where}", [loss]))
@@ -84,8 +94,3 @@ def _training_metrics(records: Records) -> list[CheckedMetric]:
 def _where(row: Mapping[Any, Any]) -> str:
     size = f"N={row['parameters']}, b={row['batch_size']}, d={row['outputs']}"
     return f"{row['group']}/{row['optimizer']}/{size}"
-
-
-def _swept(row: Mapping[Any, Any]) -> str:
-    level = "ideal" if pd.isna(row["sweep_value"]) else f"{row['sweep_value']:g}"
-    return "" if pd.isna(row["sweep_parameter"]) else f"/{row['sweep_parameter']}={level}"

@@ -31,7 +31,7 @@ def command() -> None:
 )
 def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) -> int:
     """Measure this tree's exact figures and write them into the baseline, with the reason."""
-    from tngd_bench.check.baseline import read_baseline, updated, write_baseline
+    from tngd_bench.check.baseline import read_baseline, refuse_unknown, updated, write_baseline
     from tngd_bench.check.gate import MetricFilter, measure_exact
     from tngd_bench.check.study_metrics import study_baseline
     from tngd_bench.check.trees import ProbeError, UnmeasuredError, present_tree
@@ -58,6 +58,7 @@ def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) 
         return complain(f"{len(failures)} figures could not be measured, the first: {name}: {why}", FAILED)
     if not new.metrics:
         raise StudyError(f"{store} holds no figure that could be compared")
+    refuse_unknown(meant, old, new)
     today = datetime.now(UTC).date().isoformat()
     changed = updated(
         old,

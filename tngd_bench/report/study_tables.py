@@ -13,24 +13,26 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.sweep_kinds import swept_names
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import RECORDS, Table, amount, level_text, span_text, words
+from tngd_bench.report.document.tables import RECORDS, Table, amount, span_text, words
 from tngd_bench.studies.store import columns as c
 
 
 def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
     """Return the trials that gave no number, one row per setting with equal status and reason."""
-    by = [c.KIND, c.GROUP, c.PROBLEM, c.PARAMETERS_REQUESTED, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_VALUE]
+    by = [c.KIND, c.GROUP, c.PROBLEM, c.PARAMETERS_REQUESTED, c.OPTIMIZER, *c.SWEEP]
     by += [c.STATUS, c.REASON]
-    grouped = rows.astype({c.ESTIMATE_SECONDS: float, c.ESTIMATE_BYTES: float})
+    grouped = c.completed(rows, c.SWEEP).astype({c.ESTIMATE_SECONDS: float, c.ESTIMATE_BYTES: float})
     data = grouped.groupby(by, dropna=False, sort=True, as_index=False).agg(
         estimate_seconds=(c.ESTIMATE_SECONDS, "max"),
         estimate_bytes=(c.ESTIMATE_BYTES, "max"),
         trials=(c.KEY, "size"),
         keys=(c.KEY, lambda keys: tuple(sorted(keys))),
     )
+    levels = c.swept_levels(data, parameter_name, quantities.level)
+    shown = data.assign(level=levels.where(levels == "", ", " + levels))
     columns = (
         tables.optimizer_column(infos),
-        words("section", _section),
+        words("section", lambda row: f"{row.kind}: {row.group}{row.level}"),
         amount("N asked for", c.PARAMETERS_REQUESTED),
         words("status", lambda row: row.status),
         words("reason", lambda row: "" if pd.isna(row.reason) else row.reason),
@@ -40,13 +42,7 @@ def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
         RECORDS,
     )
     caption = "Trials that gave no number. Skipped ones were left out beforehand, by the estimate shown."
-    return tables.table_of("not-finished", caption, columns, data)
-
-
-def _section(row: Any) -> str:
-    swept = not pd.isna(row.sweep_parameter)
-    level = f", {parameter_name(row.sweep_parameter)} = {level_text(row.sweep_value)}" if swept else ""
-    return f"{row.kind}: {row.group}{level}"
+    return tables.table_of("not-finished", caption, columns, shown, data)
 
 
 def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:

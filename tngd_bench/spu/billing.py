@@ -135,13 +135,14 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
     runs, states = k * analog.runs, state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
+    turns = min(device.nodes_per_converter, max(work.sizes))
     items: dict[str, float | None] = {
         "write_gradient": runs * transfer_s(device, n),
         "write_arrays": k * transfer_s(device, array_words(device, work)),
         "write_cells": priced(
             device.cell_write_time_s, k * sum(each.write_steps(device) for each in arrays_of(device, work))
         ),
-        "write_convert": conversions_s(device.dac_rate_hz, (runs + states) * device.nodes_per_converter),
+        "write_convert": conversions_s(device.dac_rate_hz, (runs + states) * turns),
         "relax": runs * analog.analog_time * unit,
     }
     if states:
@@ -150,8 +151,7 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
         items["relax_average"] = runs * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    readouts = runs * analog.samples
-    items["read_convert"] = conversions_s(device.adc_rate_hz, readouts * device.nodes_per_converter)
+    items["read_convert"] = conversions_s(device.adc_rate_hz, runs * analog.samples * turns)
     items["read"] = runs * transfer_s(device, n)
     if device.partial_sums_per_tau is not None:
         # of several devices, which relax at once, the sums of the largest take longest

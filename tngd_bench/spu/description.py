@@ -308,6 +308,13 @@ class DeviceDescription:
         return any(info.needs_arrays and getattr(self, name) for name, info in DEVICE_FIELDS.items())
 
     @property
+    def transfers_by_link_alone(self) -> bool:
+        """Whether all that is written and read takes time on the link alone: none is stated for anything else of it."""
+        rates = (self.dac_rate_hz, self.adc_rate_hz)
+        unlimited = all(rate is None or math.isinf(rate) for rate in rates)
+        return unlimited and not self.cell_write_time_s and not self.calibration_time_s
+
+    @property
     def bill_needs_simulation(self) -> bool:
         """Whether the bill depends on what is on the arrays: a conductance range sets the scale that slows settling."""
         return self.conductance_max_siemens is not None

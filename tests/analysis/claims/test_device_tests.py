@@ -224,3 +224,14 @@ def test_a_tolerance_is_raised_by_a_factor_or_not(first, second, expected):
     assert bool(finding.missing) is not bool(expected)
     alone = device_tests.raised_tolerance(pools[0], asked)
     assert alone.missing == "noise_variance was not swept for both"
+
+
+def test_a_factor_over_what_is_undecided_is_undecided():
+    """The other stands 10⁻⁴, and of 3·10⁻⁴ to 10⁻³ its seeds tell nothing: it may stand ten times as much."""
+    mixed = {0.0: 0.0, 1e-4: 0.0, 3e-4: 0.051, 1e-3: 0.051, 3e-3: 1.0}
+    first = swept(
+        {0.0: 0.0, **{level: float(level > 1e-3) for level in LEVELS}}, optimizer="tngd[refinements=2]"
+    )
+    asked = {"first": "tngd[refinements=2]", "second": "tngd", "parameter": "noise_variance", "factor": 3}
+    finding = device_tests.raised_tolerance(together(first, swept(mixed, optimizer="tngd")), asked)
+    assert outcome(finding) == [(False, False)]

@@ -122,6 +122,17 @@ def test_each_step_of_a_series_must_come_closer():
     assert outcome(finding) == [(True, True), (False, True)]
 
 
+def test_two_that_diverged_on_a_seed_are_as_far_as_each_other():
+    pool = runs({"t5": decay(1.4), "t10": decay(1.2), "ngd": decay(1)}, seeds=6)
+    lost = pool.trials["key"].isin(["t5#0", "t10#0"])
+    trials = pool.trials.assign(status=pool.trials["status"].mask(lost, "diverged"))
+    finding = training_tests.closer(
+        Results.of(trials, pool.costs, pool.curves), {"series": ["t5", "t10"], "second": "ngd"}
+    )
+    assert outcome(finding) == [(True, True)]
+    assert "closer in 5 of 6 seeds" in finding.parts[0].text
+
+
 def test_a_step_of_too_few_seeds_is_not_judged_and_close_needs_five():
     four = runs({"t5": decay(1.2), "t10": decay(1.1), "ngd": decay(1)}, seeds=4)
     finding = training_tests.closer(four, {"series": ["t5", "t10"], "second": "ngd"})

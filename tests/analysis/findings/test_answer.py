@@ -1,6 +1,7 @@
 """The answer of a study against numbers worked out here from the same rows, and against formulas."""
 
 import dataclasses
+import json
 import re
 
 import numpy as np
@@ -10,17 +11,22 @@ import pytest
 from tests.analysis.findings.test_find import COSTS, CURVES, TRIALS, Study
 from tests.report.conftest import make_records
 from tngd_bench.analysis.claims.verdicts import judge
-from tngd_bench.analysis.findings import paragraphs
+from tngd_bench.analysis.findings import convergence, paragraphs
 from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.results import Results, pooled
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store.records import Records
 
 
-def answered(study, **environment):
+def results_of(study, **environment):
     costs = pd.DataFrame(study.costs) if study.costs else pd.DataFrame(columns=COSTS)
     curves = pd.DataFrame(study.curves) if study.curves else pd.DataFrame(columns=CURVES)
     trials = pd.DataFrame(study.trials, columns=TRIALS)
-    return answer(Results(Records({}, environment, trials, costs, curves, ignored={})))
+    return Results(Records({}, environment, trials, costs, curves, ignored={}))
+
+
+def answered(study, **environment):
+    return answer(results_of(study, **environment))
 
 
 def told(found, term):
@@ -206,3 +212,104 @@ def test_an_answer_is_short_and_its_bold_numbers_are_its_own(optimizers):
     sentences = re.split(r"(?<=[.])\s+(?=[A-Z])", " ".join(text for _, text in found.lines()))
     assert max(len(sentence.split()) for sentence in sentences) <= 30
     assert not re.search(r"[a-z]_[a-z]|nan", " ".join(words))
+
+
+def test_medians_and_pairs_that_point_in_different_directions_confirm_nothing(study):
+    """The device is higher by a hair on 21 of 40 seeds and in the median, and far lower on the other 19."""
+    theirs = [0.80 + 0.001 * seed for seed in range(40)]
+    ours = [score + (1e-5 if seed > 18 else -0.5) for seed, score in enumerate(theirs)]
+    study.train("tngd", [0.1] * 40, accuracy=ours)
+    study.train("kfac", [0.1] * 40, accuracy=theirs)
+    section = convergence.main_training(results_of(study))
+    score = leading(section.part)
+    (found, p) = section._compared("tngd", ["kfac"], score)["kfac"]
+    assert (found.higher, found.direction) == (21, "lower")
+    assert p <= 0.05
+    assert section.medians(score, ["tngd", "kfac"]).index[0] == "tngd"
+    assert section.undecided("tngd", ["kfac"], score, "kfac") == "no difference confirmed"
+    assert "lower by the signed-rank test" in section.score("tngd", ["kfac"])
+
+
+def test_runs_without_an_end_are_the_worst_in_a_median_and_are_counted(study):
+    study.train("tngd", [0.1, 0.1, 0.1, None, None], accuracy=[0.99, 0.6, 0.5, 0.9, 0.9])
+    study.train("kfac", [0.2] * 5, accuracy=0.9)
+    text = told(answered(study), "Learning").text
+    assert text == (
+        "On digits-mlp TNGD ends at 50 % test accuracy; K-FAC at 90 % "
+        "(5 seeds, 2 of 5 of TNGD did not finish, too few to tell)."
+    )
+
+
+@pytest.mark.parametrize(("sure", "said"), [((False, True), ("none", "2")), ((True, False), ("1", "none"))])
+def test_what_is_confirmed_is_told_of_the_sizes_that_each_side_leads_at(study, sure, said):
+    """A lead of 5 % is within what runs differ by, one of three times is not."""
+    for size, ahead in ((100, True), (200, False), (300, False)):
+        lead = 3.0 if sure[not ahead] else 1.05
+        study.cost("ngd-gram", size, 1e-3 * (lead if ahead else 1.0 / lead))
+        study.cost("tngd", size, 1e-3)
+    line = answered(study).bottom_line
+    assert f"(confirmed at {said[0]} of them, and at {said[1]} of the 2 others)" in line
+    assert ("seemed to have" in line) is (said[0] == "none")
+
+
+@pytest.mark.parametrize(("links", "sizes"), [((0.0, 9e-3, 0.0), "1 of 3"), ((9e-3, 9e-3, 0.0), "2 of 3")])
+def test_sizes_where_the_device_is_known_from_below_alone_are_not_passed_over(study, links, sizes):
+    for size, link in zip((100, 200, 300), links, strict=True):
+        study.cost("ngd-gram", size, 3e-3)
+        study.cost("tngd", size, 1e-3, link=link)
+    line = bounded(study, links)
+    assert line.startswith(f"At {sizes} sizes timed, a digital second-order optimizer had")
+    assert "elsewhere the device is known from below only, and nobody leads" in line
+
+
+def test_a_device_known_from_below_alone_is_not_ranked(study):
+    study.cost("ngd-gram", 100, 3e-3)
+    study.cost("kfac", 100, 2e-3)
+    study.cost("tngd", 100, 1e-3)
+    line = bounded(study, (0.0,))
+    assert line.startswith("Quickest step at N = 100, batch 4, 2 outputs, of 2 optimizers: K-FAC (1.9")
+    assert "and not ranked: TNGD (≥ 1" in line
+
+
+def bounded(study, links):
+    """The bottom line with a device that states no time for its D/A converters, and `links` by size."""
+    results = results_of(study)
+    own = results.trials["optimizer"] == "tngd"
+    stated = dict(zip(sorted(set(results.trials["parameters"])), links, strict=True))
+    trials = results.trials.assign(
+        not_stated=np.where(own, "write_convert", None),
+        stated_s=results.trials["parameters"].map(stated).where(own),
+    )
+    costs = results.costs.assign(
+        total_s=results.costs["total_s"].mask(results.costs["optimizer"] == "tngd"), overlap_s=0.0
+    )
+    return answer(Results(dataclasses.replace(results.records, trials=trials, costs=costs))).bottom_line
+
+
+@pytest.mark.parametrize(
+    ("device", "term"), [("paper", "Sending data"), ("rram", "Sending, writing and reading data")]
+)
+def test_what_is_written_and_converted_is_not_told_as_sent(study, device, term):
+    study.cost("ngd-gram", 100, 3e-3)
+    study.cost("tngd", 100, 1e-3, link=9e-3, device=device)
+    assert told(answered(study), "What holds it back").text.startswith(f"{term} (modelled): 9.00 ms")
+    assert ("the modelled link takes" in study.find().cost) is (device == "paper")
+
+
+@pytest.mark.parametrize(
+    ("device", "noise", "base"),
+    [
+        ("paper", 0.0, "the ideal device"),
+        ("rram", 0.0, "the same device without that imperfection"),
+        ("paper", 1e-3, "the same device without that imperfection"),
+    ],
+)
+def test_a_device_with_other_imperfections_is_not_called_ideal(study, device, noise, base):
+    about = {"device": device, "settings": json.dumps({"noise_variance": noise})}
+    for level in (np.nan, 8.0):
+        study.train("tngd", [0.1 + 0.01 * seed for seed in range(6)], "adc_bits", level, **about)
+    assert f"no worse than {base} on the same seed" in study.find().noise
+    shown = told(answered(study), "Imperfections").text
+    assert shown.startswith(
+        "No worse than ideal with ADC" if "ideal" in base else f"No worse than {base}: ADC"
+    )

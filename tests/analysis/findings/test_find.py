@@ -469,3 +469,13 @@ def test_without_tngd_the_summary_speaks_of_those_that_ran(study):
     assert "not tested against one another: K-FAC 0.1" in found.convergence
     order = [found.convergence.index(title) for title in ("K-FAC 0.1", "Adam 0.2", "SGD 0.3")]
     assert order == sorted(order)
+
+
+def test_the_direction_told_is_that_of_the_test_where_most_seeds_tie(study):
+    """18 of 25 pairs tie, so that the estimate is 0; on the other seven the device is lower, p = 2/2⁷."""
+    ours = [0.1] * 25
+    study.train("tngd", ours)
+    study.train("adam", [0.1] * 18 + [0.2 + 0.01 * seed for seed in range(7)])
+    sentence = study.find().convergence
+    assert "That is lower than Adam" in sentence
+    assert "higher" not in sentence

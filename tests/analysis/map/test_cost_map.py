@@ -259,3 +259,16 @@ def test_what_an_optimizer_draws_does_not_depend_on_its_rivals():
     alone = [factors[0] for factors, _ in found.variations(["ngd-cg"], np.zeros(1), 50)]
     beside = [factors[1] for factors, _ in found.variations(["ngd-gram", "ngd-cg"], np.zeros(2), 50)]
     assert alone == beside
+
+
+@pytest.mark.parametrize("delay", [0.0, 5.0, 50.0])
+def test_a_delay_runs_beside_the_host(delay):
+    found, use = calibrations(RATES), DeviceUse(Device.preset("paper"), AnalogSettings(delay=delay))
+    drawn = cheapest(plane(found, "batch_size", 10, SIZES, BATCHES), use)
+    for (i, b), (j, n) in itertools.product(enumerate(BATCHES), enumerate(SIZES)):
+        layers = COUNTS.layers(n, 10)
+        a, f, _ = RATES["tngd"]
+        host = a + f * COUNTS.of("tngd", n, b, 10, layers).flops
+        bill = latency(use.device, Workload(n, 10 * b, use.analog, layers=layers, batch_size=b)).total
+        expected = bill + host - min(host, delay * 1e-6)
+        assert drawn.seconds[drawn.labels.index("tngd"), i, j] == pytest.approx(expected, rel=1e-12)

@@ -55,6 +55,7 @@ def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
                         "seed": seed,
                         "target": target,
                         "iterations": float(iterations),
+                        "after": min(float(iterations), 100.0),  # evaluated at each moment
                     }
                 )
     return pd.DataFrame(trials), pd.DataFrame(hits)
@@ -184,6 +185,23 @@ def test_confidence_counts_the_resampled_seeds(found):
     assert drawn.labels[drawn.winner[0, 0]] == "ngd-gram"
     twice_or_more = 3 * (1 / 3) ** 2 * (2 / 3) + (1 / 3) ** 3
     assert drawn.confidence[0, 0] == pytest.approx(1 - twice_or_more, abs=0.03)
+
+
+def test_a_lead_within_one_evaluation_is_not_confident():
+    """Every seed of two optimizers met the target in (10, 20], each step of one takes 5 % longer than of the other."""
+    trials, hits = frames()
+    both = hits["optimizer"].isin(["ngd-gram", "ngd-cg"]) & hits["parameters"].eq(10_000)
+    seconds = predicted(trials, hits)
+    gram = seconds[hits.loc[hits["optimizer"].eq("ngd-gram") & both, "key"]].iloc[0]
+    seconds[hits.loc[hits["optimizer"].eq("ngd-cg"), "key"]] = 1.05 * gram
+    area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
+    for after, least, most in ((10.0, 0.45, 0.75), (19.9, 0.99, 1.0), (20.0, 1.0, 1.0)):
+        met = hits[both].assign(iterations=20.0, after=after)
+        found = target_map.trained(trials, met, "digits-mlp", seconds)[0]
+        drawn = target_map.lowest(area, found, draws=2000)
+        assert drawn.labels[drawn.winner[0, 0]] == "ngd-gram"
+        assert drawn.seconds[:, 0, 0].tolist() == pytest.approx([20 * gram * 1.05, 20 * gram])
+        assert least <= drawn.confidence[0, 0] <= most
 
 
 def test_what_nobody_reached_or_timed_has_no_map(found):

@@ -171,7 +171,8 @@ def test_a_loss_has_learned_when_it_halved_or_fell_by_the_logarithm_of_two():
 
 def test_a_level_that_lacks_a_seed_is_not_judged():
     (found,) = tolerances(final({0.0: IDEAL, 0.01: IDEAL, 0.1: [1.0]}))
-    assert found.levels["level"].tolist() == [0.01]
+    assert found.levels["level"].tolist() == [0.01, 0.1]
+    assert found.levels["verdict"].tolist() == ["inside", "undecided"]
 
 
 def test_order_and_ideal_depend_on_the_kind_of_level():
@@ -266,3 +267,18 @@ def test_at_the_margin_each_side_errs_in_five_percent_of_sweeps_at_most(excess, 
         (found,) = tolerances(final(levels))
         wrong += not math.isnan(getattr(found, side))
     assert wrong <= stats.binom.ppf(0.999, runs, 0.05)
+
+
+@pytest.mark.parametrize("status", ["timed-out", "out-of-memory", "skipped", "failed"])
+@pytest.mark.parametrize("lost", [1, 5])
+def test_a_level_without_all_results_is_undecided_and_so_is_what_lies_beyond(status, lost):
+    """The mildest, the middle or the harshest level has no result of `lost` seeds: nothing is said past it."""
+    levels = {0.0: IDEAL, 0.1: IDEAL, 0.2: IDEAL, 0.3: IDEAL}
+    for place, level in enumerate((0.1, 0.2, 0.3)):
+        frame = final(levels)
+        without = (frame["sweep_value"] == level) & (frame["seed"] < lost)
+        frame.loc[without, ["status", "final_loss"]] = [status, math.nan]
+        (found,) = tolerances(frame)
+        assert found.levels["verdict"].tolist() == ["inside"] * place + ["undecided"] * (3 - place)
+        assert found.levels["seeds"].tolist() == [5 - lost * (row == place) for row in range(3)]
+        assert found.levels["diverged"].tolist() == [0, 0, 0]

@@ -111,3 +111,21 @@ def test_a_relaxation_goes_by_its_gram_matrix() -> None:
     assert OUProcess(erring, V, 0.5).method == "gram"
     steady = OUProcess(erring, V, 0.5).sample(W, 200.0)
     assert torch.allclose(Shifted(erring, 0.5).matvec(steady), V, atol=1e-8)
+
+
+@pytest.mark.parametrize("full_rank", [True, False])
+@pytest.mark.parametrize("size", [4 * ROWS, SIZE])
+@pytest.mark.parametrize("lifted_first", [True, False])
+def test_products_with_every_direction_make_up_the_matrix(
+    full_rank: bool, size: int, lifted_first: bool
+) -> None:
+    """More products than the space has directions, as many readouts of few nodes ask for."""
+    erring = ErringFactor(ExplicitFactor(factor(full_rank=full_rank)[:, :size]), ERROR, seeded(5))
+    lifted = erring.factor_rmatvec(U) if lifted_first else None
+    whole = torch.stack([erring.factor_matvec(unit) for unit in torch.eye(size, dtype=torch.float64)], 1)
+    assert torch.allclose(whole @ whole.T, erring.gram(), rtol=1e-8, atol=1e-8)
+    further = normal(size, seed=7)
+    assert torch.allclose(erring.factor_matvec(further), whole @ further, rtol=1e-8, atol=1e-8)
+    assert torch.allclose(erring.factor_rmatvec(U), whole.T @ U, rtol=1e-8, atol=1e-8)
+    if lifted is not None:
+        assert torch.allclose(lifted, whole.T @ U, rtol=1e-8, atol=1e-8)

@@ -200,3 +200,13 @@ def test_what_takes_too_many_steps_is_refused() -> None:
         ValueError, match=r"takes .* steps, more than the 1e\+07 that are simulated: rail_volts"
     ):
         nodes(0.0, 1e-5, 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_slow_mode_beside_a_fast_one_goes_on_in_single_precision(dtype: torch.dtype) -> None:
+    """What a step of the fast mode's length moves the slow one by is a tenth of a unit in its last place."""
+    rates = torch.tensor([200.0, 0.01], dtype=dtype)
+    stepper = HeunStepper(Shifted(Products(lambda x: rates * x), 0.0), rates.clone(), 0.0, limit=10.0)
+    reached = stepper.run(torch.tensor([1.0, 0.99], dtype=dtype), 2.0, None)
+    assert reached.dtype == dtype
+    assert reached.tolist() == pytest.approx([1.0, 1.0 - 0.01 * np.exp(-0.02)], abs=2e-7)

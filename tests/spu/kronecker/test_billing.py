@@ -222,3 +222,12 @@ def test_fields_that_are_not_billed_change_no_figure_and_all_others_of_a_bill_do
             assert not changed[1], name
         else:
             assert changed[0] == changed[1], name
+
+
+def test_a_converter_serves_no_more_nodes_than_an_array_has() -> None:
+    """By hand, 3 inputs with bias to 2: 2 runs of 4 nodes and 4 of 2, all turns of one converter each."""
+    work = KroneckerWorkload(FactorShape.of([Layer(3, 2)]), 5.0)
+    device = PAPER.override(adc_rate_hz=1e6, dac_rate_hz=2e6, nodes_per_converter=100)
+    items = billing.latency(device, work).items
+    assert items["read_convert"] == pytest.approx((2 * 4 + 4 * 2) * 1e-6)
+    assert items["write_convert"] == pytest.approx((2 * 4 + 4 * 2) * 0.5e-6)

@@ -74,3 +74,25 @@ def test_rows_are_selected_by_the_values_of_columns():
 def test_rows_outside_sweeps_have_no_swept_parameter():
     frame = pd.DataFrame({"sweep_parameter": [None, "adc_bits"]})
     assert c.outside_sweeps(frame).index.tolist() == [0]
+
+
+def test_levels_are_told_apart_whatever_they_are():
+    levels = [
+        (None, None, None, None, None, None),
+        ("adc_bits", None, None, None, None, None),
+        ("adc_bits", 4.0, "few", None, None, None),
+        ("start", None, "zero", None, None, None),
+        ("start", None, "gradient", None, None, None),
+        ("adc_bits", 4.0, "4", "start", None, "zero"),
+        ("adc_bits", 4.0, "4", "noise_variance", 0.001, "0.001"),
+    ]
+    found = c.swept_levels(pd.DataFrame(levels, columns=c.SWEEP)).tolist()
+    assert found == [
+        "",
+        "adc_bits = ideal",
+        "adc_bits = 4",
+        "start = zero",
+        "start = gradient",
+        "adc_bits = 4, start = zero",
+        "adc_bits = 4, noise_variance = 0.001",
+    ]

@@ -196,3 +196,20 @@ def test_without_git_the_run_s_own_date_is_taken(records, tmp_path, monkeypatch)
     dated = dataclasses.replace(records, environment={**records.environment, "started": started})
     file, _ = export_asv(dated, tmp_path, "0" * 40)
     assert json.loads(file.read_text())["date"] == 1_767_323_045_000
+
+
+def test_levels_of_sweeps_are_series_of_their_own(records, tmp_path):
+    """Words have no number: by numbers alone runs of all words would be samples of one distribution."""
+    runs = records.trials["group"] == "digits"
+    words = records.trials["seed"].map({0.0: "zero", 1.0: "gradient", 2.0: "previous"})
+    trials = records.trials.assign(
+        sweep_parameter=records.trials["sweep_parameter"].mask(runs, "start"),
+        sweep_label=words.where(runs),
+    )
+    file, _ = export_asv(dataclasses.replace(records, trials=trials), tmp_path, "0" * 40)
+    benchmarks = json.loads((tmp_path / "benchmarks.json").read_text())
+    (name,) = [name for name in benchmarks if name.endswith("digits.final_train_loss")]
+    levels = benchmarks[name]["params"][benchmarks[name]["param_names"].index("sweep_value")]
+    assert levels == ["'zero'", "'gradient'", "'previous'"]
+    samples = json.loads(file.read_text())["results"][name][0]
+    assert len(samples) == 3 * records.trials.loc[runs, "optimizer"].nunique()

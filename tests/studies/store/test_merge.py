@@ -141,3 +141,11 @@ def test_a_store_of_compressed_trials_reads_the_same_and_goes_on_with_plain_file
     assert store.ignored == {torn.name: "is torn or not JSON"}
     assert held[keys[1]]["entries"] == [{"status": "ok"}], "what was written since counts"
     assert renewed.exists()
+
+
+@pytest.mark.parametrize(("seeds", "said"), [((1, 3), [1, 3]), ((3, 3), None), ((3, 1), None)])
+def test_a_number_that_grew_after_the_first_results_is_noted_as_a_run_notes_it(make, tmp_path, seeds, said):
+    parts = [make(name, {f"k{name}": "ok"}, seeds=number) for name, number in zip("ab", seeds, strict=True)]
+    study = find_store(merge_stores(parts, tmp_path / "whole").path).study()
+    changes = [{"section": "s", "what": "seeds", "numbers": said}] if said else None
+    assert study.get("numbers_changed") == changes

@@ -178,8 +178,9 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
 def raised_tolerance(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first` tolerates `factor` times as much of `parameter` as `second`, both swept over it.
 
-    It holds where the harshest level inside (see `tolerance`) of `first` is at least `factor` times that of `second`;
-    the contrary is decided where the mildest level outside of `first` is no more than that. For errors, which are
+    It holds where the harshest level inside (see `tolerance`) of `first` is at least `factor` times the harshest of
+    `second` that is not outside: one that is undecided may be tolerated. The contrary is decided where the mildest
+    level outside of `first` is no more than `factor` times the harshest inside of `second`. For errors, which are
     milder where smaller. Parameters: first, second, parameter, factor.
     """
     parameter, factor = str(parameters["parameter"]), float(parameters["factor"])
@@ -196,12 +197,14 @@ def raised_tolerance(results: Results, parameters: Mapping[str, Any]) -> Finding
         return Finding((), rule, missing=first.note or second.note)
     if np.isnan(second.worst_inside):
         return Finding((), rule, missing=f"{second.optimizer} tolerates no level that was swept")
-    needed = factor * second.worst_inside * (1.0 - 1e-9)
-    holds, contrary = bool(first.worst_inside >= needed), bool(first.first_outside <= needed)
+    stood = float(second.levels.loc[second.levels["verdict"] != "outside", "level"].max())
+    least, most = (factor * level * (1.0 - 1e-9) for level in (second.worst_inside, stood))
+    holds, contrary = bool(first.worst_inside >= most), bool(first.first_outside <= least)
     inside = [
         quantities.level(each.worst_inside) if each.worst_inside > 0 else "no level" for each in pair if each
     ]
-    text = f"up to {inside[0]}, beside {inside[1]} ({first.seeds} seeds)"
+    perhaps = f", perhaps {quantities.level(stood)}" if stood > second.worst_inside else ""
+    text = f"up to {inside[0]}, beside {inside[1]}{perhaps} ({first.seeds} seeds)"
     numbers = {"first": first.worst_inside, "second": second.worst_inside}
     part = ClaimPart(f"{first.optimizer} beside {second.optimizer}", holds, text, holds or contrary)
     return Finding((part,), rule, numbers, results.keys_of(first.optimizer, second.optimizer))

@@ -119,7 +119,9 @@ def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
         if len(both) < SIGNED_RANK_SEEDS:
             missing.append(f"{what}: {len(both)} paired seeds, {SIGNED_RANK_SEEDS} needed")
             continue
-        found = paired_difference((both.iloc[:, 1] - both.iloc[:, 0]).to_numpy(float))
+        nearer, farther = both.iloc[:, 1].to_numpy(float), both.iloc[:, 0].to_numpy(float)
+        with np.errstate(invalid="ignore"):  # two that diverged are as far as each other
+            found = paired_difference(np.where(nearer == farther, 0.0, nearer - farther))
         numbers |= {
             name: float(np.expm1(both.iloc[:, place].median())) for place, name in ((0, before), (1, after))
         }

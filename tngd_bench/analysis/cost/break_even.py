@@ -95,7 +95,7 @@ def line(
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
         unlinked=np.array([free.bill(*at).at_least for at in sizes]),
         bits=np.array([use.device.word_bits * use.words(*at) for at in sizes], float),
-        overlapped=use.analog.delay * use.device.time_constant_s,
+        overlapped=use.overlapped_s,
         near=calibrations.covers(*size),
         not_stated=use.not_stated,
     )

@@ -45,6 +45,11 @@ class DeviceUse:
         return words_on_link(self.device, self.work(*size))
 
     @property
+    def overlapped_s(self) -> float:
+        """Seconds of the relaxation that run beside the host's work: the delay."""
+        return self.analog.delay * self.device.time_constant_s
+
+    @property
     def not_stated(self) -> tuple[str, ...]:
         """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
         return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated

@@ -69,17 +69,22 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
 
 
 def _bottom_line(results: Results) -> Text:
-    duels = paragraphs.duels(results)
+    duels, open_sizes = paragraphs.duels(results)
     if not duels:
         return _ranking(results), "", ""
     won = [lead.optimizer == device for _, device, lead in duels]
-    confirmed, ahead, sizes = sum(not lead.doubt for *_, lead in duels), sum(won), len(duels)
-    at_all = "At the one size timed" if sizes == 1 else f"At all {sizes} sizes timed"
-    had = "had" if confirmed else "seemed to have"
+    sure = [not lead.doubt for *_, lead in duels]
+    confirmed, ahead, sizes = sum(sure), sum(won), len(duels)
+    timed = f"At {sizes} of {sizes + open_sizes} sizes timed" if open_sizes else f"At all {sizes} sizes timed"
+    at_all = "At the one size timed" if sizes + open_sizes == 1 else timed
+    own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
+    had = "had" if (own if 0 < ahead < sizes else confirmed) else "seemed to have"
     if 0 < ahead < sizes:
-        fewer = ahead <= sizes / 2
+        fewer = bool(open_sizes) or ahead <= sizes / 2
         named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-        text = f"The device {had} the shortest second-order step at {ahead} of {sizes} sizes timed"
+        text = (
+            f"The device {had} the shortest second-order step at {ahead} of {sizes + open_sizes} sizes timed"
+        )
         text += f": {named}" if fewer else f", all but {named}"
     elif ahead:
         text = f"{at_all}, the device {had} the shortest second-order step"
@@ -87,12 +92,16 @@ def _bottom_line(results: Results) -> Text:
         text = f"{at_all}, a digital second-order optimizer {had} a shorter step than the device"
     if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
         doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
-    elif sizes > 1:
-        sure = "all of them" if confirmed == sizes else confirmed or "none of them"
-        doubt = f"differences confirmed at {sure}"
-    else:
+    elif sizes == 1:
         doubt = duels[0][-1].doubt or "confirmed"
-    return f"{text} ({doubt}).", "", ""
+    elif 0 < ahead < sizes and 0 < confirmed < sizes:
+        others = f"at {confirmed - own or 'none'} of the {sizes - ahead} others"
+        doubt = f"confirmed at {own or 'none'} of them, and {others}"
+    else:
+        told = "all of them" if confirmed == sizes else confirmed or "none of them"
+        doubt = f"differences confirmed at {told}"
+    bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
+    return f"{text} ({doubt}{bounds}).", "", ""
 
 
 def _sizes(settings: Sequence[Mapping[str, Any]], chosen: Sequence[bool]) -> str:
@@ -118,14 +127,24 @@ def _ranking(results: Results) -> str:
         if told is None and len(results.final):
             return "The runs of this study decide nothing that a sentence could tell; see its figures."
         return told[0] if told else "Nothing was measured in this study."
-    names = [
-        f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(here.head(3))
-    ]
-    if len(names) == 1:
-        return f"One optimizer was timed {paragraphs.where(here.iloc[0])}: {names[0]}."
-    return (
-        f"Quickest step {paragraphs.where(here.iloc[0])}, of {len(here)} optimizers: {', then '.join(names)}."
+    where = paragraphs.where(here.iloc[0])
+    known = here["total_median_s"].notna()
+    ranked, bounded = (
+        [
+            f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})"
+            for row in c.each(here[chosen])
+        ]
+        for chosen in (known, ~known)
     )
+    if len(here) == 1:
+        return f"One optimizer was timed {where}: {(ranked + bounded)[0]}."
+    told = (
+        [f"Quickest step {where}, of {len(ranked)} optimizers: {', then '.join(ranked[:3])}."]
+        if ranked
+        else []
+    )
+    told += [f"Known from below only {where}, and not ranked: {', '.join(bounded)}."] if bounded else []
+    return " ".join(told)
 
 
 def _facts(results: Results) -> tuple[str, ...]:

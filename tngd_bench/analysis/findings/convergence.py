@@ -179,6 +179,24 @@ class EndedSection:
         losses = runs["final_loss"].astype(float).where(runs[c.STATUS] == "ok", np.inf).fillna(np.inf)
         return float(np.quantile(losses, 0.5, method="higher"))
 
+    def medians(self, score: CurveMetric, labels: Sequence[str]) -> pd.Series:
+        """Return the median final score of each optimizer, the best first, where a run without an end counts as worst.
+
+        Optimizers whose median run has no end or no score are left out.
+        """
+        ran = self.part[self.part[c.OPTIMIZER].isin(labels) & self.part[c.STATUS].isin(c.TRIED)]
+        worst = -np.inf if score.metric.larger_is_better else np.inf
+        ends = ran.assign(end=ran[score.final].astype(float).where(ran[c.STATUS] == "ok", worst))
+        medians = ends.groupby(c.OPTIMIZER)["end"].median()
+        finite: pd.Series = medians[np.isfinite(medians)]
+        return finite.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
+
+    def unfinished(self, label: str, title: str) -> str:
+        """Return how many runs of an optimizer have no end, e.g. "2 of 5 of TNGD did not finish"; "" where all have."""
+        runs = self.runs(label)
+        lost = int((runs[c.STATUS] != "ok").sum())
+        return f"{lost} of {len(runs)} of {title} did not finish" if lost else ""
+
     def ended(self, device: str, others: Sequence[str], where: str = "at a median training loss of") -> str:
         """Return how `device` ended, and against each of `others`, in sentences without the last full stop."""
         runs = self.runs(device)
@@ -203,7 +221,7 @@ class EndedSection:
             if found is not None and found.seeds < needed:
                 few.append(f"It is lower than {text} in {found.lower} of {found.seeds} paired seeds")
             elif found is not None and p <= 1.0 - LEVEL:
-                decided.setdefault("lower" if found.value < 0 else "higher", []).append(text)
+                decided.setdefault(found.direction, []).append(text)
             else:
                 unconfirmed.append(text)
         said = [f"That is {word} than {quantities.listed(names)}" for word, names in decided.items()]
@@ -221,27 +239,33 @@ class EndedSection:
         """Return the device's median test score against the best of `others`; "" where none was evaluated."""
         score = leading(self.part)
         larger = score.metric.larger_is_better
-        finished = self.part[(self.part[c.STATUS] == "ok") & self.part[c.OPTIMIZER].isin([device, *others])]
-        medians = finished.groupby(c.OPTIMIZER)[score.final].median().dropna()
-        medians = medians.sort_values(ascending=not larger)
+        medians = self.medians(score, [device, *others])
         rivals = medians.drop(device, errors="ignore")
         if device not in medians or rivals.empty:
             return ""
         best = str(rivals.index[0])
         own, other = (quantities.metric(medians[label], score.metric) for label in (device, best))
-        if medians[device] != rivals[best] and medians.index[0] == device:
-            rank = f"the {'highest' if larger else 'lowest'}, before"
-        else:
-            rank = f"not {'above' if larger else 'below'} that of"
-        doubt = _doubt(self._compared(device, others, score), best, "higher" if larger else "lower")
+        leads = medians[device] != rivals[best] and medians.index[0] == device
+        extreme, side = ("highest", "above") if larger else ("lowest", "below")
+        rank = f"the {extreme}, before" if leads else f"not {side} that of"
+        doubt = _doubt(
+            self._compared(device, others, score), best, "higher" if larger else "lower", leads=bool(leads)
+        )
         return f"Its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
 
     def undecided(self, device: str, others: Sequence[str], score: CurveMetric, best: str) -> str:
-        """Return why the scores of `device` and of `best`, one of `others`, are not told apart; "" where they are."""
+        """Return why the scores of `device` and of `best`, one of `others`, are not told apart; "" where they are.
+
+        They are not where the test and the medians point in different directions.
+        """
         compared = self._compared(device, others, score)
         if best in compared and compared[best][0].seeds < seeds_needed(len(compared)):
             return "too few to tell"
-        return "" if best in compared and compared[best][1] <= 1.0 - LEVEL else "no difference confirmed"
+        medians = self.medians(score, [device, best])
+        if best not in compared or compared[best][1] > 1.0 - LEVEL or len(medians) < 2:
+            return "no difference confirmed"
+        points = "higher" if medians[device] > medians[best] else "lower"
+        return "" if compared[best][0].direction == points else "no difference confirmed"
 
     def _compared(
         self, device: str, others: Sequence[str], score: CurveMetric
@@ -274,11 +298,19 @@ def _no_number(runs: pd.DataFrame) -> str:
     return " and ".join(sorted(set(runs[c.STATUS]) - {"ok"})) or "not evaluated"
 
 
-def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str) -> str:
-    """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`."""
+def _doubt(
+    compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str, *, leads: bool
+) -> str:
+    """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`.
+
+    `leads`: the device has the better median. Where the pairs point the other way, both are said.
+    """
     if best not in compared:
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < seeds_needed(len(compared)):
         return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
-    return f"{_TEST}, {found.seeds} paired seeds" if p <= 1.0 - LEVEL else "no difference confirmed"
+    if p > 1.0 - LEVEL:
+        return "no difference confirmed"
+    test = f"{_TEST}, {found.seeds} paired seeds"
+    return test if (found.direction == better) is leads else f"{found.direction} by the {test}"

@@ -8,6 +8,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, Lead, leads, main_group, strongest_digital
+from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.run_spread import RunSpread
@@ -31,7 +32,7 @@ def cost_sentence(results: Results) -> str:
     said = [f"{what} ({where}): {_won(ranking, infos)}.", *_doubts(ranking, results.run_spread)]
     clauses = _bound_clauses(results, main, ranking[-1].optimizer)
     if (has_device and not clauses) or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
-        said.append(_device_clause(main, infos))
+        said.append(_device_clause(results, main))
     return " ".join((*said, *clauses, *([] if has_device else [_all_times(main, infos)])))
 
 
@@ -99,7 +100,8 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
     return clauses
 
 
-def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
+def _device_clause(results: Results, main: pd.DataFrame) -> str:
+    infos = results.infos
     measured = set(main[c.OPTIMIZER])
     device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:
@@ -109,9 +111,13 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     own = c.only(part, optimizer=device)
     total = float(own[c.TOTAL_S].median())
     link = float(((own[c.WRITE_S] + own[c.READ_S]) / own[c.TOTAL_S]).median())
+    used = c.only(results.trials, key=own[c.KEY].iloc[0]).iloc[0]
+    made = trial_device(used[c.DEVICE], used[c.SETTINGS])
+    alone = made is not None and made.transfers_by_link_alone
+    taken = "the modelled link takes" if alone else "modelled writing and reading take"
     text = (
         f"At N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
-        f"(measured digital + modelled device); the modelled link takes {quantities.percent(link)} of it."
+        f"(measured digital + modelled device); {taken} {quantities.percent(link)} of it."
     )
     rival = strongest_digital(part, infos)
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import DESCRIBED, parameter_name
@@ -15,6 +16,7 @@ from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import (
     Tolerance,
+    is_ideal,
     is_imperfection,
     larger_is_milder,
     margin_text,
@@ -59,11 +61,25 @@ def device_sentence(results: Results) -> str:
     pairs = device_pairs(results.trials, final)
     if not swept and not pairs:
         return "Sensitivity to imperfections of the device: not measured."
-    sentences = _swept_sentences(swept, results.infos)
+    sentences = _swept_sentences(swept, results.infos, base_of(results, [each.both for each in swept]))
     return " ".join([*sentences, *([pairs_sentence(pairs, results.infos)] if pairs else [])])
 
 
-def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
+def base_of(results: Results, swept: Sequence[Tolerance]) -> str:
+    """Return what the levels of sweeps are compared with: a device with further imperfections is not the ideal one."""
+    for each in swept:
+        own = c.only(
+            results.trials, group=each.group, optimizer=each.optimizer, sweep_parameter=each.parameter
+        )
+        for row in c.each(own[is_ideal(each.parameter, own[c.SWEEP_VALUE])].drop_duplicates(c.SETTINGS)):
+            name, known = recorded(row.device, row.settings)
+            made = None if name is None else recorded_device(name, known)
+            if (made is not None and made.imperfections) or known.get("noise_variance"):
+                return "the same device without that imperfection"
+    return "the ideal device"
+
+
+def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos, base: str) -> list[str]:
     """Return how much of each swept imperfection the final loss tolerates, and the test score where there is one."""
     decided = [each for each in swept if not each.both.note]
     by_parameter: dict[str, list[ScoredTolerance]] = {}
@@ -80,7 +96,7 @@ def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str
     for place, own in by_place.items():
         texts += [f"On {place}"] if place else []
         texts += [text[:1].upper() + text[1:] for text in own]
-    judged = [f"{_head(decided)} {'. '.join(texts)}."] if texts else []
+    judged = [f"{_head(decided, base)} {'. '.join(texts)}."] if texts else []
     return judged + _undecided_sentences(swept, infos)
 
 
@@ -102,12 +118,12 @@ def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list
     return sentences
 
 
-def _head(decided: Sequence[ScoredTolerance]) -> str:
+def _head(decided: Sequence[ScoredTolerance], base: str) -> str:
     score = next((each.score.score for each in decided if each.score is not None), None)
     scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
     shown = "" if score is None else f"; {score.title} from → to"
     return (
-        "Levels no worse than the ideal device on the same seed, by final "
+        f"Levels no worse than {base} on the same seed, by final "
         f"{' and '.join(each.title for each in scores)}. "
         f"Margins: {' and '.join(margin_text(each) for each in scores)} (paired signed-rank test at 5 %{shown})."
     )
@@ -187,7 +203,7 @@ def _change(each: ScoredTolerance) -> str:
     """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
     if each.score is None:
         return ""
-    levels = each.score.levels
+    levels = each.score.levels[each.score.levels["seeds"] == each.score.seeds]
     level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
     there = levels.loc[levels["level"] == level, "median"]
     ideal = f"{100 * each.score.ideal:.0f}"

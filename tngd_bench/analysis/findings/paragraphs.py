@@ -11,6 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.cost.leads import Lead
+from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import convergence, noise
 from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
@@ -47,12 +48,13 @@ Text = tuple[str, str, str]
 """A text, the number in it that counts, and the anchor of what shows it."""
 
 
-def duels(results: Results) -> list[tuple[dict[str, Any], str, Lead]]:
+def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int]:
     """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
 
-    A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead.
+    A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The
+    number is that of the sizes where nobody leads for that.
     """
-    infos, found = results.infos, []
+    infos, found, open_sizes = results.infos, [], 0
     costs = results.timed_costs.assign(total_s=lambda frame: frame["at_least_s"])
     bounded = set(results.unstated("cost"))
     for setting, part in c.groups(costs, iteration_cost.SETTING):
@@ -63,11 +65,12 @@ def duels(results: Results) -> list[tuple[dict[str, Any], str, Lead]]:
             continue
         first, second = (device, rival) if ranked.index(device) < ranked.index(rival) else (rival, device)
         if first == device and device in bounded:
+            open_sizes += 1
             continue
         ratio = iteration_cost.paired_ratio(part, second, first)
         lead = Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)
         found.append((setting, device, lead))
-    return found
+    return found, open_sizes
 
 
 def name(results: Results, label: str) -> str:
@@ -114,9 +117,13 @@ def bottleneck(results: Results) -> Text | None:
         return None
     own = devices.iloc[0]
     total = float(own["total_median_s"])
+    used = c.only(results.trials, key=own["keys"][0]).iloc[0]
+    made = trial_device(used[c.DEVICE], used[c.SETTINGS])
+    alone = made is not None and made.transfers_by_link_alone
+    sending = "Sending data" if alone else "Sending, writing and reading data"
     parts = {
         "Host (measured)": float(own["digital_median_s"]),
-        "Sending data (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
+        f"{sending} (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
         "Relaxation (modelled)": float(own[c.RELAX_S]),
     }
     longest = max(parts, key=lambda part: parts[part])
@@ -144,10 +151,9 @@ def learning(results: Results) -> Text | None:
     score = leading(section.part)
     score = score if section.part[score.final].notna().any() else TRAINING_LOSS
     ran = section.part[section.part[c.OPTIMIZER].isin(labels)]
-    ends = c.only(ran, status="ok").groupby(c.OPTIMIZER)[score.final].median().dropna()
-    if ends.empty:
+    ranked = section.medians(score, labels)
+    if ranked.empty:
         return None
-    ranked = ends.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
     first = next((str(label) for label in ranked.index if infos[label].modelled), str(ranked.index[0]))
     all_tuned, seeds = set(labels) <= set(tuned), ran[c.SEED].nunique()
     names = section.without_tuned().infos if all_tuned else infos
@@ -155,7 +161,9 @@ def learning(results: Results) -> Text | None:
     where = f"{ran[c.PROBLEM].iloc[0]}{', all tuned,' if all_tuned else ''}"
     text = f"On {where} {names[first].title} ends at {bold} {score.title}"
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
-    for best in list(ranked.drop(first).index)[:1]:
+    shown = list(ranked.drop(first).index)[:1]
+    said += [words for label in (first, *shown) if (words := section.unfinished(label, names[label].title))]
+    for best in shown:
         said.append(section.undecided(first, [label for label in labels if label != first], score, best))
         text += f"; {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
     return f"{text} ({', '.join(filter(None, said))}).", bold, "learning"
@@ -178,7 +186,9 @@ def tolerance(results: Results) -> Text | None:
         levels = {name: value_text(name, level) for name, level in strictest.items()}
         shown = [f"{parameter_name(name)} {level}" for name, level in levels.items()][:MOST_IMPERFECTIONS]
         more = len(levels) - len(shown)
-        text = f"No worse than ideal with {', '.join(shown)}"
+        base = noise.base_of(results, swept)
+        than = "ideal with" if base == "the ideal device" else f"{base}:"
+        text = f"No worse than {than} {', '.join(shown)}"
         return f"{text}{f', and {more} more' if more else ''}.", next(iter(levels.values())), "tolerance"
     pairs = device_pairs(results.trials, final)
     if pairs:
@@ -204,7 +214,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 
 def measure_next(results: Results) -> Text | None:
     """Return what would decide the first question that this study leaves open."""
-    found = duels(results)
+    found, _ = duels(results)
     few = sum(lead.ratio is None or not lead.ratio.tested for *_, lead in found)
     if few:
         needed = f"{iteration_cost.MINIMUM_PROCESSES} processes"

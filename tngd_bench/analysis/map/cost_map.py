@@ -132,10 +132,11 @@ def cheapest(
         bounds |= {device} if use.not_stated else set()
         digital.append(area.host[use.device.upload])
         modelled.append(area.device_seconds(use))
+    overlapped = [use.overlapped_s if use is not None and label == device else 0.0 for label in labels]
     if not labels:
         return _nobody(area)
     both = np.stack(digital), np.stack(modelled)
-    return least_seconds(area, labels, labels, *both, bounds, draws=draws, seed=seed)
+    return least_seconds(area, labels, labels, *both, overlapped, bounds, draws=draws, seed=seed)
 
 
 def _nobody(area: Plane) -> CheapestMap:
@@ -152,6 +153,7 @@ def least_seconds(
     timed: Sequence[str],
     digital: Array,
     modelled: Array,
+    overlapped: Sequence[float],
     bounds: Collection[str],
     repeats: Callable[[int], Array | float] = lambda draw: 1.0,
     *,
@@ -161,16 +163,20 @@ def least_seconds(
     """Return who has the least seconds: `digital` (labels, SLOTS, rows, columns) + `modelled` (labels, rows, columns).
 
     Both are times `repeats`(draw), (labels, rows, columns), that of draw 0 being without variation. `timed` are the
-    calibrated optimizers whose seconds stand for `labels`.
+    calibrated optimizers whose seconds stand for `labels`; `overlapped` seconds of `modelled` run beside the digital
+    ones of each.
     """
-    calibrations, own = area.calibrations, digital[:, 0]
+    beside = np.array(overlapped)[:, None, None]
+    modelled = modelled - beside
+    calibrations, own = area.calibrations, np.maximum(digital[:, 0], beside)
     seconds = (own + modelled) * repeats(0)
     exists = np.isfinite(seconds).any(axis=0)
     winner = np.where(exists, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
     away = np.stack([area.distances[label] for label in timed])
     wins = np.zeros(winner.shape)
     for draw, (factors, readings) in enumerate(calibrations.variations(timed, away, draws, seed), start=1):
-        varied = (digital[np.arange(len(labels)), readings] * factors + modelled) * repeats(draw)
+        drawn = np.maximum(digital[np.arange(len(labels)), readings] * factors, beside)
+        varied = (drawn + modelled) * repeats(draw)
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     between = np.take_along_axis(away, np.maximum(winner, 0)[None], axis=0)[0] == 0.0
     with np.errstate(invalid="ignore"):  # no iteration gets there, and its time is not known

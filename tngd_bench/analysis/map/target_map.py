@@ -6,7 +6,8 @@ size that is what the same settings were timed to cost there, in turn with the o
 what the calibration says of the way from there to the cell. So a setting that was not timed at its trained size is on
 no map, and neither is a problem that was trained and not timed over sizes. What lies beyond the trained sizes, or
 beyond the sizes that were timed, is marked as not measured: nothing is confirmed there. Uncertainty: the calibration's
-draws times a resampling of the seeds, the same seeds for all optimizers.
+draws times a resampling of the seeds, the same seeds for all optimizers, each of which met the target somewhere since
+the evaluation before.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
@@ -26,6 +26,7 @@ from tngd_bench.analysis.map.cost_map import CheapestMap, least_seconds
 from tngd_bench.analysis.map.plane import Array, Plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.discrepancy import distance
+from tngd_bench.analysis.training.time_to_target import AFTER
 from tngd_bench.studies.store import columns as c
 
 
@@ -33,8 +34,9 @@ from tngd_bench.studies.store import columns as c
 class Trained:
     """Iterations to one target of one problem, at every size it was trained at.
 
-    `sizes` has one row per size: parameters, batch_size, outputs. `iterations[label]` is (sizes, seeds): ∞ where a
-    seed missed, NaN where it was not tried. `digital[label]` is (sizes,), the measured digital seconds per iteration of
+    `sizes` has one row per size: parameters, batch_size, outputs. `iterations[label]` is (sizes, seeds), at the
+    evaluation that met it: ∞ where a seed missed, NaN where it was not tried; `after[label]` at the one before.
+    `digital[label]` is (sizes,), the measured digital seconds per iteration of
     that setting in the mean, NaN where it was not timed. `uses` has the device of every thermodynamic label.
     """
 
@@ -42,16 +44,28 @@ class Trained:
     target: str
     sizes: pd.DataFrame
     iterations: Mapping[str, Array]
+    after: Mapping[str, Array]
     digital: Mapping[str, Array]
     uses: Mapping[str, DeviceUse]
 
-    def median(self, picks: npt.NDArray[np.int64] | None = None) -> Array:
-        """Return the median iterations over seeds, of `picks` (draws, seeds) if given: (labels, sizes[, draws]).
+    def median(self) -> Array:
+        """Return the median iterations over seeds: (labels, sizes).
 
         Order statistics, the higher of two neighbours, so that ∞ stays ∞; ∞ too where no seed was tried.
         """
+        return self._medians(np.stack(list(self.iterations.values())))
+
+    def drawn_medians(self, draws: int, generator: np.random.Generator) -> Array:
+        """Return the same of seeds drawn anew, each between its two evaluations: (labels, sizes, draws)."""
         table = np.stack(list(self.iterations.values()))
-        values = table if picks is None else table[..., picks]
+        before = np.stack([np.maximum(self.after[label], 0.0) for label in self.iterations])
+        width = np.where(np.isfinite(table), table, 0.0) - np.where(np.isfinite(table), before, 0.0)
+        picks = generator.integers(table.shape[-1], size=(draws, table.shape[-1]))
+        values = table[..., picks]
+        return self._medians(values - generator.random(values.shape) * width[..., picks])
+
+    @staticmethod
+    def _medians(values: Array) -> Array:
         untried = np.asarray(np.isnan(values).all(axis=-1))
         filled = np.where(untried[..., None], np.inf, values)
         return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
@@ -87,17 +101,18 @@ def trained(
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
     sizes = own[c.SIZE].drop_duplicates().sort_values(c.SIZE, kind="stable").reset_index(drop=True)
     seeds = sorted(set(own[c.SEED]))
-    iterations, digital, uses = {}, {}, {}
+    iterations, after, digital, uses = {}, {}, {}, {}
     for label, part in own.groupby(c.OPTIMIZER, sort=True):
         # two sections may train the same size alike: the first stands for both
-        table = part.pivot_table(index=c.SIZE, columns=c.SEED, values="iterations", aggfunc="first")
         index = pd.MultiIndex.from_frame(sizes)
-        iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
+        for column, found in (("iterations", iterations), (AFTER["iterations"], after)):
+            table = part.pivot_table(index=c.SIZE, columns=c.SEED, values=column, aggfunc="first")
+            found[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
         digital[str(label)] = part.groupby(c.SIZE)[c.DIGITAL_S].first().reindex(index).to_numpy(float)
         use = device_use(*recorded(part[c.DEVICE].iloc[0], part[c.SETTINGS].iloc[0]))
         if use is not None:
             uses[str(label)] = use
-    return Trained(problem, target, sizes, iterations, digital, uses)
+    return Trained(problem, target, sizes, iterations, after, digital, uses)
 
 
 def timed_alike(found: Trained) -> Trained:
@@ -115,6 +130,7 @@ def timed_alike(found: Trained) -> Trained:
         found,
         sizes=found.sizes[kept].reset_index(drop=True),
         iterations={label: table[kept] for label, table in found.iterations.items() if label in most},
+        after={label: table[kept] for label, table in found.after.items() if label in most},
         digital={label: seconds[kept] for label, seconds in found.digital.items() if label in most},
     )
 
@@ -162,25 +178,24 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     gaps = np.abs(cells - np.log(found.sizes[c.SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)  # trained size, of each cell
     inside = distance(found.sizes, *area.coordinates) == 0.0
-    digital, modelled = [], []
+    digital, modelled, overlapped = [], [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.infos[label].modelled else None
         predicted = area.digital[name] if use is None else area.host[use.device.upload]
         measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
         digital.append(predicted * measured[:, nearest])
         modelled.append(np.zeros(inside.shape) if use is None else area.device_seconds(use))
+        overlapped.append(0.0 if use is None else use.overlapped_s)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
-    seeds = next(iter(found.iterations.values())).shape[1]
-    varied = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
+    varied = chosen.drawn_medians(draws, np.random.default_rng(seed))
 
     def repeats(draw: int) -> Array:
         return steps[:, nearest] if draw == 0 else varied[..., draw - 1][:, nearest]
 
     bounds = [label for label in labels if label in found.uses and found.uses[label].not_stated]
-    made = least_seconds(
-        area, labels, timed, np.stack(digital), np.stack(modelled), bounds, repeats, draws=draws, seed=seed
-    )
+    both = np.stack(digital), np.stack(modelled)
+    made = least_seconds(area, labels, timed, *both, overlapped, bounds, repeats, draws=draws, seed=seed)
     if not np.isfinite(made.seconds).any():
         return None
     return replace(made, plane=replace(area, measured=inside & area.measured, points=found.sizes))

@@ -51,6 +51,11 @@ class PairedDifference:
         """The two-sided p-value of "there is a difference"."""
         return min(1.0, 2.0 * min(self.p_lower, self.p_higher))
 
+    @property
+    def direction(self) -> str:
+        """To which side the test points, "lower" or "higher"; with many ties the estimate is 0 all the same."""
+        return "lower" if self.p_lower < self.p_higher else "higher"
+
 
 def seeds_needed(comparisons: int, level: float = 1.0 - LEVEL) -> int:
     """Return how many paired seeds can decide the first of so many comparisons under `holm`: k·2·2⁻ⁿ ≤ `level`."""

@@ -9,9 +9,10 @@ seeds.
 A level is inside if the excess is below the margin by the exact one-sided signed-rank test over seeds (p ≤ 5 %,
 non-inferiority: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed. 2010), and so is
 every milder one; outside if the excess is above the margin by the same test, and so is every harsher one; else
-undecided. Testing in a fixed order, up to the first level that fails, keeps the chance of one false "inside" in a sweep
-at 5 %, and of one false "outside". Better than ideal is inside: the statement is "no worse". Five seeds are needed: of
-fewer no test reaches 5 %.
+undecided. So is a level at which a seed gave no result, out of time or memory or never tried. Testing in a fixed
+order, up to the first level that fails, keeps the chance of one false "inside" in a sweep at 5 %, and of one false
+"outside". Better than ideal is inside: the statement is "no worse". Five seeds are needed: of fewer no test reaches
+5 %.
 
 An ideal device that has not learned gives no tolerance: every ideal seed must have come halfway from its accuracy
 before training to 1, or, of a problem without accuracy, have halved its loss or lowered it by ln 2.
@@ -170,26 +171,29 @@ def _tolerance(empty: Tolerance, runs: pd.DataFrame, part: pd.DataFrame) -> Tole
     ideal = tried(runs[is_ideal(parameter, runs[c.SWEEP_VALUE])], score)
     ideal = ideal.drop_duplicates(c.SEED).set_index(c.SEED).sort_index()
     swept = tried(part[~is_ideal(parameter, part[c.SWEEP_VALUE])], score)
+    asked = part.loc[~is_ideal(parameter, part[c.SWEEP_VALUE]), c.SWEEP_VALUE].astype(float).unique()
+    levels = mildest_first(parameter, asked)
     table = swept.pivot_table(index=c.SEED, columns=c.SWEEP_VALUE, values=c.LOSS, aggfunc="first")
-    paired = table.reindex(ideal.index).dropna(axis=1)
-    levels = mildest_first(parameter, paired.columns.to_numpy(float))
+    paired = table.reindex(index=ideal.index, columns=levels)
+    whole = paired.notna().all().to_numpy()
     note = without_base(ideal)
-    if not note and not len(levels):
+    if not note and not whole.any():
         note = "not measured: no level was run with every seed of the ideal device"
     if note:
         return replace(empty, seeds=len(ideal), note=note)
-    losses, baseline = paired[levels].to_numpy(float), ideal[c.LOSS].to_numpy(float)
+    losses, baseline = paired.to_numpy(float), ideal[c.LOSS].to_numpy(float)
     excess = losses - baseline[:, None]
-    beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
+    beyond = (excess - margins(score, baseline)[:, None]).T
+    tested = [paired_difference(own) if known else None for own, known in zip(beyond, whole, strict=True)]
     middle = np.median(losses, axis=0)
     found = pd.DataFrame(
         {
             "level": levels,
             "excess": np.median(excess, axis=0),
-            "p_inside": [each.p_lower for each in beyond],
-            "p_outside": [each.p_higher for each in beyond],
+            "p_inside": [1.0 if each is None else each.p_lower for each in tested],
+            "p_outside": [1.0 if each is None else each.p_higher for each in tested],
             "median": np.where(np.isfinite(middle), sign(score) * middle, np.nan),
-            "seeds": len(baseline),
+            "seeds": paired.notna().sum().to_numpy(),
             "diverged": np.isinf(losses).sum(axis=0),
         }
     )

@@ -68,7 +68,7 @@ def training_table(training: pd.DataFrame, infos: Infos) -> Table:
         tables.optimizer_column(infos),
         SECTION,
         words(c.PROBLEM, tables.size_text),
-        words("level", _level),
+        words("level", lambda row: row.level or "–"),
         amount("paired seeds", "pairs", str),
         amount("A, final loss", "a_loss", quantities.significant, tables.MEASURED),
         amount("B, final loss", "b_loss", quantities.significant, tables.MEASURED),
@@ -80,11 +80,6 @@ def training_table(training: pd.DataFrame, infos: Infos) -> Table:
     )
     caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
     return tables.table_of("compare-training-table", caption, columns, training)
-
-
-def _level(row: Any) -> str:
-    swept = not pd.isna(row.sweep_parameter)
-    return f"{row.sweep_parameter} = {tables.level_text(row.sweep_value)}" if swept else "–"
 
 
 def entries_table(frame: pd.DataFrame, name: str, caption: str) -> Table:

@@ -87,7 +87,7 @@ def _cost_words(costs: pd.DataFrame) -> str:
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
         text += (
             f" Relative to SGD in the same store, of {len(relative)} settings B is slower in {up} and faster in {down} "
-            "(95 % intervals with the spread from run to run)."
+            f"(95 % intervals with the spread from run to run; {len(relative) / 20:.2g} leave out 1 by chance)."
         )
     else:
         text += " Relative to SGD: not tested, as that takes three processes of each."

@@ -18,6 +18,7 @@ from tngd_bench.analysis.cost.recorded_devices import own_devices
 from tngd_bench.analysis.map.plane import Plane, plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.analysis.training.time_to_target import AFTER
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map.target_maps import TargetMaps, target_maps
@@ -132,6 +133,7 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) 
     `times` and `hits` as in `time_to_target`. Only those whose cost per iteration is known count; `untimed` is how many
     others reached the same target. `told`: whether the paired seeds tell the fastest from its runner-up, by the exact
     signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
+    Seeds whose evaluations do not show who was first are ties.
     """
     columns = [c.GROUP, c.PARAMETERS, c.BATCH_SIZE, "target", c.OPTIMIZER, "seconds", "runner_up", "ratio"]
     columns += ["told", "untimed"]
@@ -160,11 +162,17 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) 
 
 def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
     own = c.only(hits, group=group, target=target)
-    by_seed = own.pivot_table(index=c.SEED, columns=c.OPTIMIZER, values="modelled", aggfunc="first")
-    pair = by_seed.reindex(columns=[first[c.OPTIMIZER], second[c.OPTIMIZER]]).dropna().to_numpy(float)
-    if not len(pair):
+    pair = [first[c.OPTIMIZER], second[c.OPTIMIZER]]
+    by, after = (
+        own.pivot_table(index=c.SEED, columns=c.OPTIMIZER, values=name, aggfunc="first").reindex(columns=pair)
+        for name in ("modelled", AFTER["modelled"])
+    )
+    known = by.notna().all(axis=1)
+    if not known.any():
         return False
+    (met, other), (since, other_since) = (frame[known].to_numpy(float).T for frame in (by, after))
+    apart = (met <= other_since) | (other <= since)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
+        logs = np.where(apart, np.log(met) - np.log(other), 0.0)
     pairs = math.comb(own.loc[own["modelled"].notna(), c.OPTIMIZER].nunique(), 2)
     return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)

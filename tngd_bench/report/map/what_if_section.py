@@ -12,6 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.iteration_cost import SETTING
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
@@ -51,9 +52,12 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
         tables=tuple(table for table in found if table is not None),
-        # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
+        # the panel's formula has one relaxation an iteration, whatever the size, none beside the host, and no steps
         explorer=None
-        if use.runs_depend_on_size or use.analog.refinements or use.device.partial_sums_per_tau is not None
+        if use.runs_depend_on_size
+        or use.analog.refinements
+        or use.analog.delay
+        or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -67,7 +71,7 @@ def decides(view: MapView, use: DeviceUse) -> str:
         summary, batch_size=main[c.BATCH_SIZE], outputs=main[c.OUTPUTS], optimizer=calibrations.device_label
     )
     own = here.sort_values(c.PARAMETERS, kind="stable").iloc[-1]
-    beside = summary[(summary[[c.GROUP, c.PARAMETERS]] == own[[c.GROUP, c.PARAMETERS]]).all(axis=1)]
+    beside = summary[(summary[SETTING] == own[SETTING]).all(axis=1)]
     exact = beside[beside[c.OPTIMIZER].isin(break_even.exact_labels(calibrations))]
     if pd.isna(own["total_median_s"]):
         return (
@@ -89,22 +93,23 @@ def decides(view: MapView, use: DeviceUse) -> str:
         return f"{head}. No exact natural gradient was timed there."
     rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
     rival_name = view.infos[str(rival[c.OPTIMIZER])].title
-    rest = parts["its host (measured)"] + parts["its relaxation (modelled)"]
-    level = _level(view, use, int(own[c.PARAMETERS]), rival_name, float(rival["total_median_s"]), rest)
+    level = _level(view, use, own, rival_name, float(rival["total_median_s"]))
     texts = [text for text in view.crossover_texts if rival_name in text]
     return f"{head}. {level}." + (f" Modelled: {texts[0]}." if texts else "")
 
 
-def _level(view: MapView, use: DeviceUse, size: int, rival: str, rival_s: float, rest_s: float) -> str:
-    """Return the link rate at which the device, `rest_s` of host and relaxation apart, is as fast as its rival."""
-    if rival_s <= rest_s:
-        return (
-            f"No link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
-            f"{rival}"
-        )
-    main = view.calibrations.main
+def _level(view: MapView, use: DeviceUse, own: pd.Series, rival: str, rival_s: float) -> str:
+    """Return the link rate at which the device's step, a row of the summary, is as long as its rival's."""
+    main, alone = view.calibrations.main, use.device.transfers_by_link_alone
+    size = int(own[c.PARAMETERS])
     line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
     bits = float("nan") if line is None else float(line.bits[0])
+    rate = use.device.link_rate_bits_per_s
+    linked = float(own[c.WRITE_S] + own[c.READ_S]) if alone else 0.0 if rate is None else bits / rate
+    rest_s = float(own["total_median_s"]) - linked
+    if rival_s <= rest_s:
+        rest = "host and relaxation alone exceed" if alone else "all but the link takes longer than"
+        return f"No link rate is enough there: {rest} the {quantities.seconds(rival_s)} of {rival}"
     return f"It is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
 
 

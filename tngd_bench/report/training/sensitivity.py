@@ -54,8 +54,9 @@ def _sweeps(results: Results) -> Iterator[SweepView]:
         for score in scores:
             values = part[score.final].astype(float).where(part[c.STATUS] == "ok")
             ended = part[np.isfinite(values) | (part[c.STATUS] == "diverged")].assign(value=values)
-            if ended["value"].notna().any():
-                text = stated[group, optimizer, parameter, score]
+            text = stated.get((group, optimizer, parameter, score))
+            # of a run that was broken off there may be the ideal level alone
+            if text is not None and ended["value"].notna().any():
                 yield SweepView(ended, score, group, optimizer, parameter, text, first)
                 first = False
 

@@ -76,8 +76,13 @@ class Balanced:
         return self.root_rates * self.shifted.matvec(self.root_rates * v)
 
     def dense(self) -> Tensor:
-        """The same, (N, N)."""
-        return self.root_rates.unsqueeze(1) * self.shifted.dense() * self.root_rates
+        """The same, (N, N), in double: beside G a small λ is lost in single precision."""
+        matrix, root = (
+            self.shifted.operator.dense().to(torch.float64, copy=True),
+            self.root_rates.to(torch.float64),
+        )
+        matrix.diagonal().add_(self.shifted.damping)
+        return root.unsqueeze(1) * matrix * root
 
 
 _TINY = 1e-6
@@ -165,16 +170,19 @@ class ErringFactor:
         if left > _TINY * length:
             new = self._new_image()
             self._known.append((rest / left, new))
-            image = pad(image, (0, 1)) + left * new
+            image = pad(image, (0, len(new) - len(image))) + left * new
         return image
 
     def _new_image(self) -> Tensor:
-        """A unit vector, uniform among those orthogonal to the images known, with an axis of its own for the rest."""
+        """A unit vector, uniform among those orthogonal to the images known, with an axis of its own for the rest.
+
+        There is none once as many directions are known as the space has: the image lies among the axes then.
+        """
         freedom = self.size - len(self._pivots) - self.rows - self._axes
-        drawn = standard_normal(self.rows + self._axes, self._generator, self._held)
-        beside = _chi(1, freedom, self._generator).to(drawn)
-        self._axes += 1
-        new = torch.cat([drawn, beside])
+        new = standard_normal(self.rows + self._axes, self._generator, self._held)
+        if freedom > 0:
+            new = torch.cat([new, _chi(1, freedom, self._generator).to(new)])
+            self._axes += 1
         for _ in range(2):
             for _, known in self._known:
                 new[: len(known)] -= torch.dot(new[: len(known)], known) * known

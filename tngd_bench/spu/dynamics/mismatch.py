@@ -60,7 +60,9 @@ class MismatchedNodes:
         """One draw of x(t), (N,); `generator` None: torch's default one."""
         root = self._root
         transition = self._dense if self.small else KrylovTransition(self._balanced)
-        mean = root * transition.apply([(Decay(t), x0 / root), (Response(t), root * self._rhs)])
+        mean = (root * transition.apply([(Decay(t), x0 / root), (Response(t), root * self._rhs)])).to(
+            x0.dtype
+        )
         if not self._noisy:
             return mean
         normal = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=x0.device)

@@ -62,9 +62,10 @@ class HeunStepper:
 
     def run(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
         """State after t, (N,); `generator` None: torch's default one."""
-        x = x0.clamp(-self._limit, self._limit)
+        # in double: a step of a slow mode is below what single precision adds to x
+        x = x0.to(torch.float64).clamp(-self._limit, self._limit)
         if t == 0.0:
-            return x
+            return x.to(x0.dtype)
         if self._largest_step is None:
             self._largest_step = self._bound()
         count = max(1, math.ceil(t / self._largest_step))
@@ -76,15 +77,15 @@ class HeunStepper:
         step = t / count
         for _ in range(count):
             x = self._stepped(x, step, generator)
-        return x
+        return x.to(x0.dtype)
 
     def _stepped(self, x: Tensor, step: float, generator: torch.Generator | None) -> Tensor:
-        noise, dip = torch.zeros(()).to(x), torch.zeros(()).to(x)
+        noise, dip, drawn_as = torch.zeros(()).to(x), torch.zeros(()).to(x), self._rhs.dtype
         if self._noisy:
             deviation = self._deviation * math.sqrt(step)
-            noise = deviation * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+            noise = deviation * torch.randn(x.shape, generator=generator, dtype=drawn_as, device=x.device)
             if math.isfinite(self._limit):
-                drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+                drawn = torch.rand(x.shape, generator=generator, dtype=drawn_as, device=x.device)
                 # −2 σ² ln U with U in (0, 1]: how far a path strays beyond its ends
                 dip = -2.0 * deviation * deviation * torch.log1p(-drawn)
         pull = self._drift(x)
@@ -102,8 +103,8 @@ class HeunStepper:
         return pushed.clamp(-self._limit, self._limit)
 
     def _drift(self, x: Tensor) -> Tensor:
-        force = self._rhs - self._shifted.matvec(x)
-        return force if self._rates is None else force.mul_(self._rates)
+        force = self._rhs - self._shifted.matvec(x.to(self._rhs.dtype))
+        return (force if self._rates is None else force.mul_(self._rates)).to(torch.float64)
 
     def _bound(self) -> float:
         bound = math.inf

@@ -79,7 +79,7 @@ class KroneckerWorkload:
     @property
     def values(self) -> int:
         """Numbers sent in one direction: the right-hand sides of all passes, or their answers."""
-        return self._passes * sum(factor.values for factor in self.factors)
+        return 2 * (1 + self.refinements) * sum(factor.values for factor in self.factors)
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -94,23 +94,23 @@ class KroneckerWorkload:
     @property
     def rounds(self) -> int:
         """Relaxations one after another: the n_out of pass 1 and the n_in of pass 2, `copies` at a time."""
-        return self._passes // 2 * sum(sum(self._rounds(factor)) for factor in self.factors)
+        return sum(self.array_rounds)
+
+    @property
+    def array_rounds(self) -> tuple[int, ...]:
+        """Those on each of `arrays`."""
+        return tuple(
+            (1 + self.refinements) * -(-right_hand_sides // self.copies)
+            for factor in self.factors
+            for right_hand_sides in (factor.outputs, factor.inputs)
+        )
 
     @property
     def relaxed_times(self) -> tuple[float, ...]:
         """Duration of those on each of `arrays`, τ."""
-        return tuple(
-            self._passes // 2 * self.analog_time * count / scale
-            for factor in self.factors
-            for count, scale in zip(self._rounds(factor), factor.scales, strict=True)
-        )
-
-    @property
-    def _passes(self) -> int:
-        return 2 * (1 + self.refinements)
-
-    def _rounds(self, factor: FactorShape) -> tuple[int, int]:
-        return -(-factor.outputs // self.copies), -(-factor.inputs // self.copies)
+        scales = (scale for factor in self.factors for scale in factor.scales)
+        counts = zip(self.array_rounds, scales, strict=True)
+        return tuple(self.analog_time * count / scale for count, scale in counts)
 
 
 def words_on_link(work: KroneckerWorkload) -> float:
@@ -125,7 +125,10 @@ def latency(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
     Converters are their own.
     """
     steps = sum(array.write_steps(device) for array in work.arrays)
-    conversions = work.rounds * device.nodes_per_converter
+    conversions = sum(
+        rounds * min(device.nodes_per_converter, array.rows)
+        for rounds, array in zip(work.array_rounds, work.arrays, strict=True)
+    )
     items: dict[str, float | None] = {
         "write_gradient": transfer_s(device, work.values),
         "write_arrays": transfer_s(device, work.array_values / work.refresh_interval),

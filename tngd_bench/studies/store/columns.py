@@ -4,7 +4,7 @@ The names of metrics' columns are in `problems.metrics`; those of a frame that a
 makes it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -123,6 +123,25 @@ def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `frame` that belong to no sweep: optimizers side by side at their study settings."""
     return frame[frame[SWEEP_PARAMETER].isna()]
+
+
+def swept_levels(
+    frame: pd.DataFrame, name: Callable[[str], str] = str, number: Callable[[float], str] = "{:g}".format
+) -> "pd.Series[str]":
+    """Return all swept levels of each row in words, e.g. "adc_bits = 8, start = zero"; "" outside sweeps.
+
+    Levels that are words or flags have a label and no number: who tells rows apart by numbers alone takes them for one.
+    """
+
+    def text(parameter: str, value: float, label: object) -> str:
+        words = label if isinstance(label, str) else "ideal"
+        return f"{name(parameter)} = {words if pd.isna(value) else number(float(value))}"
+
+    rows = completed(frame, SWEEP)[SWEEP].itertuples(index=False, name=None)
+    found = [
+        ", ".join(text(*level) for level in (row[:3], row[3:]) if isinstance(level[0], str)) for row in rows
+    ]
+    return pd.Series(found, index=frame.index, dtype="str")
 
 
 def completed(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:

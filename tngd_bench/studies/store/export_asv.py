@@ -14,13 +14,14 @@ import pandas as pd
 
 from tngd_bench.measure.git import GitError, run_git
 from tngd_bench.studies.errors import StoreError, StudyError
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 from tngd_bench.unwritable import cannot_be_written
 
 VERSION = "1"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CELL = ("optimizer", "parameters", "batch_size", "outputs")
-_RUN = (*_CELL[:3], "sweep_parameter", "sweep_value")
+_RUN = (*_CELL[:3], "sweep_parameter", "sweep_value", "sweep_parameter_2", "sweep_value_2")
 Series = dict[tuple[Any, ...], list[float]]
 """Samples by the values of a metric's parameters."""
 
@@ -87,7 +88,12 @@ def export_asv(
 def _frames(records: Records) -> dict[str, pd.DataFrame]:
     """Return timed iterations, sizes (once per cell of a section), and runs (their last evaluation)."""
     sizes = records.trials[records.trials["kind"] == "cost"].drop_duplicates(["group", *_CELL])
+    levels = c.completed(records.trials, c.SWEEP).set_index("key")[c.SWEEP].astype(object)
+    for mark in ("", "_2"):  # words and flags are told apart by their labels alone
+        value = levels[f"sweep_value{mark}"]
+        levels[f"sweep_value{mark}"] = value.where(value.notna(), levels[f"sweep_label{mark}"])
     runs = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
+    runs = runs.drop(columns=c.SWEEP, errors="ignore").join(levels, on="key")
     return {"iterations": records.costs, "sizes": sizes, "runs": runs}
 
 

@@ -11,6 +11,7 @@ from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.store.code_parts import revisions
 from tngd_bench.studies.store.environment import difference
+from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
 from tngd_bench.studies.store.packed import PACKED, find_store, pack
 from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, is_finished
 from tngd_bench.studies.store.store import STORE_FOLDER, Store
@@ -151,9 +152,14 @@ def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, 
                 f"{stores[0].path} holds the study {joined.get('name')!r}, {store.path} {study.get('name')!r};"
                 " only stores of one study can be merged"
             )
+        before = dict(joined)
         for kind in _SECTIONS:
             joined[kind] = _joined_sections(joined.get(kind, []), study.get(kind, []), kind, store)
         joined["trials"] = list(dict.fromkeys([*joined["trials"], *study["trials"]]))
+        # a store with more processes or seeds than the first was run once there were results
+        changes = (*study.get(FIELD, ()), *numbers_changed(before, joined))
+        if changes:
+            joined[FIELD] = list({(each["section"], each["what"]): each for each in changes}.values())
     return joined
 
 
