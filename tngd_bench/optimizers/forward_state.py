@@ -1,4 +1,4 @@
-"""What a forward pass draws from and changes, to repeat it: torch's random generators and the model's buffers."""
+"""State that a forward pass draws from and changes, to repeat it: random generators and the buffers of a model."""
 
 from __future__ import annotations
 
