@@ -43,11 +43,11 @@ def collect(
     points: Iterable[EntryPoint],
     group: str = "",
     *,
-    name_of: Callable[[EntryPoint, T], str] = lambda point, entry: point.name,
     check: Callable[[T], None] = lambda entry: None,
 ) -> Found[T]:
     """Return `own` entries, those of `points` and of loaded files, each of which must be a `kind` under a new name.
 
+    An entry is called by its `name`, by that of its point where it has none.
     `what` names such an entry in messages: "optimizer", "problem", "device". `check` raises TypeError or ValueError for
     an entry that cannot be used as it is. A file was asked for by its path: what is wrong with its entries is a
     ValueError.
@@ -60,7 +60,7 @@ def collect(
         if loaded is not None:
             if file is not None and any(loaded is each for each in own.values()):
                 continue  # one of ours, which the file imports
-            name = name_of(point, loaded)
+            name = str(getattr(loaded, "name", point.name))
             if name not in entries:
                 entries[name], outside[name] = loaded, point
                 continue
@@ -70,6 +70,15 @@ def collect(
         left_out[point.name] = f"{_called(point)} {complaint}"
         complain(f"{left_out[point.name]}; the {what} {point.name!r} is left out")
     return Found(what, entries, outside, left_out)
+
+
+def _check_name(name: object) -> None:
+    """Raise TypeError or ValueError for a name that no label of a study can have."""
+    text = arguments.text("name", name)
+    if text != text.strip() or not text.isprintable() or {*"[]"} & {*text}:
+        raise ValueError(
+            f"name must be one line without brackets, and without blanks at its ends, not {name!r}"
+        )
 
 
 def check_factory(factory: object) -> None:
@@ -158,6 +167,7 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         return None, f"must load to {article} {kind.__name__}, not {loaded!r:.80}"
     try:
+        _check_name(getattr(loaded, "name", point.name))
         check(loaded)
     except (TypeError, ValueError) as error:
         return None, f"cannot be used: {' '.join(str(error).split())}"

@@ -180,6 +180,56 @@ def test_other_losses_are_refused_with_what_is_wrong(loss, said: str) -> None:
         losses.output_curvature(loss, rand(B, C), rand(B, C))
 
 
+def test_a_loss_that_draws_or_counts_is_refused() -> None:
+    counted: list[int] = []
+
+    def counting(z: Tensor, y: Tensor) -> Tensor:
+        counted.append(1)
+        return len(counted) * functional.mse_loss(z, y)
+
+    for loss in (counting, lambda z, y: functional.mse_loss(functional.dropout(z), y)):
+        outputs, targets = rand(B, C), rand(B, C)
+        value = losses.evaluate(loss, outputs, targets)
+        with pytest.raises(ValueError, match="when it is evaluated again: curvature needs a function"):
+            losses.output_curvature(loss, outputs, targets, value=value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (nn.CrossEntropyLoss(), torch.eye(B, C) - 0.1),
+        (nn.CrossEntropyLoss(torch.arange(C) - 1.0), LABELS),
+        (nn.BCEWithLogitsLoss(weight=torch.arange(C) - 1.0), rand(B, C)),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.full((C,), 0.1)), 2 * torch.ones(B, C)),
+    ],
+)
+def test_weights_and_targets_that_make_a_closed_form_not_convex_are_refused(
+    loss: nn.Module, targets: Tensor
+) -> None:
+    with pytest.raises(ValueError, match="must be convex in the outputs"):
+        losses.output_curvature(
+            loss, rand(B, C), targets.double() if targets.is_floating_point() else targets
+        )
+
+
+def test_a_second_derivative_that_is_not_finite_is_refused() -> None:
+    outputs = rand(B, C)
+    with pytest.raises(ValueError, match="not finite, at sample 0"):
+        losses.output_curvature(lambda z, y: (z - y).abs().pow(1.5).mean(), outputs, outputs.clone())
+
+
+def test_hessians_that_do_not_fit_are_refused_before_they_are_made() -> None:
+    with pytest.raises(MemoryError, match="the 2 Hessians of this loss, 1000000 by 1000000, need 64000"):
+        losses.output_curvature(nn.HuberLoss(), torch.zeros(2, 10**6), torch.zeros(2, 10**6))
+
+
+def test_a_loss_without_curvature_is_told() -> None:
+    """The plain gradient in the place of a natural one, as with log-probabilities under NLLLoss."""
+    with pytest.warns(UserWarning, match="linear in the outputs on this batch.*return logits"):
+        curvature = losses.output_curvature(nn.NLLLoss(), rand(B, C).log_softmax(1), LABELS)
+    assert not bool(curvature.matvec(rand(B, C)).any())
+
+
 @pytest.mark.parametrize("change", ["forward", "hook", "subclass"])
 def test_a_changed_torch_loss_is_not_taken_for_the_original(change: str) -> None:
     loss = nn.MSELoss()

@@ -95,10 +95,11 @@ def test_an_object_with_logits_is_a_models_output() -> None:
         (lambda z: z.argmax(1), "floating-point outputs, not torch.int64"),
         (lambda z: z.to(torch.complex128), "floating-point outputs, not torch.complex128"),
         (lambda z: z[:, 0].sum(), r"must return \(b, …\)"),
+        (lambda z: z[:, 0], r"must return \(b, …\) .* not \(6,\): unsqueeze\(1\)"),
         (lambda z: z.detach(), "requires no grad"),
         (lambda z: z.T, r"with b = 6, not \(3, 6\)"),
     ],
-    ids=["tuple", "classes", "complex", "a scalar", "detached", "samples second"],
+    ids=["tuple", "classes", "complex", "a scalar", "one output a sample", "detached", "samples second"],
 )
 def test_other_outputs_are_refused(wrap: Any, said: str) -> None:
     model = Wrapped(wrap).double()

@@ -80,6 +80,32 @@ def tied_by_function(self, x: Tensor) -> Tensor:
     return functional.linear(torch.tanh(self.first(x)), self.first.weight.T) @ self.head
 
 
+class Cube(torch.autograd.Function):
+    """x³, its derivative by numpy, as of a simulator that torch does not know."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return torch.from_numpy(3 * g.numpy() * x.detach().numpy() ** 2)
+
+
+class Stopped(torch.autograd.Function):
+    """x, and no gradient."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> None:
+        return None
+
+
 def in_place_noise(model: nn.Module) -> nn.Module:
     noise = 1 + 0.3 * torch.randn(1, 5, dtype=F64)
     model[0].register_forward_hook(lambda module, inputs, output: output * noise)
@@ -239,6 +265,40 @@ def wild() -> dict[str, tuple[nn.Module, Tensor]]:
         ),
         "packed sequences": (Packed(), pairs),
         "a hook on a weight": (masked_gradient(perceptron()), flat),
+        "a derivative in numpy": (
+            Module(lambda m, x: m.last(Cube.apply(m.first(x))), first=linear(), last=nn.Linear(4, 3)),
+            flat,
+        ),
+        "a stopped branch": (
+            Module(
+                lambda m, x: m.last(torch.tanh(m.first(x)) + Stopped.apply(m.other(x))),
+                first=linear(),
+                other=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
+        "layers of no width": (
+            Module(
+                lambda m, x: m.last(torch.cat([m.none(x), torch.tanh(m.first(x)) + m.bias(m.none(x))], 1)),
+                none=nn.Linear(4, 0),
+                bias=nn.Linear(0, 4),
+                first=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
+        "a product of frequencies": (
+            Module(
+                lambda m, x: m.last(
+                    torch.fft.irfft(torch.fft.rfft(m.first(x)) * torch.view_as_complex(m.gains), n=4)
+                ),
+                gains=nn.Parameter(torch.randn(3, 2)),
+                first=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
         "group norm of vectors": (
             nn.Sequential(nn.Linear(4, 6), nn.GroupNorm(2, 6), nn.Tanh(), nn.Linear(6, 3)),
             flat,

@@ -14,8 +14,9 @@ from torch.nn.utils import prune
 
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.optimizers import KFAC, NGD, TNGD
-from tngd_bench.optimizers.natural import update_rule
+from tngd_bench.optimizers.natural import DivergedError, update_rule
 
+LOSS = nn.CrossEntropyLoss()
 MAKERS = {
     "ngd": lambda model: NGD(model, nn.CrossEntropyLoss()),
     "ngd, adam": lambda model: NGD(model, nn.CrossEntropyLoss(), rule="adam"),
@@ -110,6 +111,64 @@ def test_copies_take_the_same_steps(make: Any, way: str) -> None:
     scheduler = torch.optim.lr_scheduler.StepLR(twin, 1, gamma=0.5)
     scheduler.step()
     assert twin._rule.param_groups[0]["lr"] == 0.5 * optimizer._rule.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_copy_made_beside_a_scheduler_steps_its_own_model(make: Any, way: Any) -> None:
+    """A scheduler of rates replaces `step` by one that is bound to the optimizer that it was made for."""
+    model = three()
+    optimizer = make(model)
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    twin_model, twin = way((model, optimizer))
+    before = copy.deepcopy(model.state_dict())
+    twin.step(X, Y)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    optimizer.step(X, Y)
+    for one, other in zip(model.parameters(), twin_model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+NOISELESS = {name: make for name, make in MAKERS.items() if name != "tngd"}  # draws differ by precision
+
+
+@pytest.mark.parametrize("make", [*NOISELESS.values(), lambda model: NGD(model, LOSS, memory=0.9)])
+def test_a_saved_state_goes_on_in_another_precision(make: Any) -> None:
+    model, twin_model = three(), three().double()
+    optimizer, twin = make(model), make(twin_model)
+    for _ in range(2):
+        optimizer.step(X, Y)
+    twin_model.load_state_dict(model.state_dict())
+    twin.load_state_dict(optimizer.state_dict())
+    optimizer.step(X, Y)
+    twin.step(X.double(), Y)
+    for one, other in zip(model.parameters(), twin_model.parameters(), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0.0, atol=2e-3)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_loss_that_uses_the_parameters_besides_is_refused(make: Any) -> None:
+    """The rows of B know the outputs alone: such a term would be in one solver's gradient and not in another's."""
+    model = three()
+    optimizer = make(model)
+    before = copy.deepcopy(model.state_dict())
+    optimizer.loss = lambda z, y: LOSS(z, y) + 0.1 * sum(p.square().sum() for p in model.parameters())
+    with pytest.raises(
+        ValueError, match=r"through its outputs alone, and it uses '0.weight', '0.bias'.* besides"
+    ):
+        optimizer.step(X, Y)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_diverged_model_is_told_as_such_under_any_loss(make: Any) -> None:
+    model = three()
+    optimizer = make(model)
+    optimizer.loss = lambda z, y: nn.functional.huber_loss(z, nn.functional.one_hot(y, 3).to(z.dtype))
+    with torch.no_grad():
+        model[0].weight.fill_(torch.nan)
+    with pytest.raises(DivergedError, match="the loss is not finite at iteration 0"):
+        optimizer.step(X, Y)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)

@@ -159,6 +159,10 @@ def sound(**fields: object) -> registry.OptimizerEntry:
     ("entry", "message"),
     [
         (sound(name=7), "name must be text, not 7"),
+        (sound(name="mine[2]"), "name must be one line without brackets"),
+        (sound(name=" mine"), "without blanks at its ends, not ' mine'"),
+        (sound(name="mine\nyours"), "name must be one line"),
+        (sound(name="torch.optim:Adam"), "name must not have the form MODULE:CLASS"),
         (sound(summary=None), "summary must be text, not None"),
         (sound(factory=None), "factory must be text, not None"),
         (sound(family="third-order"), "family must be one of: first-order, kfac"),
@@ -192,5 +196,18 @@ def test_an_outside_entry_that_cannot_be_used_is_left_out_and_named(
         with pytest.raises(ValueError, match=f"not 'x'.*entry point x = .*cannot be used: .*{message}"):
             registry.get("x")
         assert len(plugins.complaints()) == 1
+    finally:
+        registry._found.cache_clear()
+
+
+def test_an_outside_entry_is_called_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by that of its entry point, which no message, label or record would have."""
+    entry = sound(name="größer als, SGD")
+    point = SimpleNamespace(name="x", value="package:ENTRY", load=lambda: entry)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    registry._found.cache_clear()
+    try:
+        assert registry.get("größer als, SGD") is entry
+        assert not registry.is_known("x")
     finally:
         registry._found.cache_clear()

@@ -364,6 +364,11 @@ def scores(name: str) -> str:
     for key in wanted:
         require(key in found, f"the score lacks {key!r}; it gives {', '.join(found)}")
         require(math.isfinite(found[key]), f"{key} = {found[key]} is not finite")
+    for metric in entry.metrics:
+        within = 0.0 <= found[metric.name] <= 1.0
+        require(
+            within or not metric.share, f"{metric.name} = {found[metric.name]} is no share between 0 and 1"
+        )
     return ", ".join(f"{key} {found[key]:.3g}" for key in wanted)
 
 

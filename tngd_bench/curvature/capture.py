@@ -82,7 +82,8 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
     handles = [
         module.register_forward_hook(record, prepend=True, with_kwargs=True)
         for module in model.modules()
-        if type(module) in kinds and any(p.requires_grad for p in module.parameters(recurse=False))
+        if type(module) in kinds
+        and any(p.requires_grad and p.numel() for p in module.parameters(recurse=False))
     ]
     try:
         yield calls

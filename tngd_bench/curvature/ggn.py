@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature import losses
 from tngd_bench.curvature.capture import recording
+from tngd_bench.curvature.graph import refuse_other_paths
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.model_call import (
     Inputs,
@@ -92,11 +93,16 @@ class GGN:
             self._outputs = run_model(model, inputs)
             self.batch_size = batch_size_of(inputs, self._outputs)
             self._loss = losses.evaluate(loss, self._outputs, targets)
+        refuse_other_paths(self._loss, self._outputs, self.parameters)
         self._calls = calls
         self._verification = Verification() if verify is True else (verify or None)
         self.loss: Tensor = self._loss.detach()
         self._curvature = losses.output_curvature(
-            loss, self._outputs.detach().to(self.parameters.curvature_dtype), targets, empirical=empirical
+            loss,
+            self._outputs.detach().to(self.parameters.curvature_dtype),
+            targets,
+            empirical=empirical,
+            value=self.loss,
         )
         self._source = FactorSource(
             model,

@@ -5,23 +5,25 @@ from typing import Any
 
 from torch import Tensor
 
+from tngd_bench.curvature.parameters import TrainableParameters
+
 Use = tuple[Any, int]
 """A node of the graph and which of its arguments is meant."""
 
 
 class AutogradGraph:
-    """One walk over the graph under `outputs`.
+    """One walk over the graph under `outputs`, or of its part above the node `end`.
 
     `names` are the operations in the order of the walk: two batches with the same names and shapes were computed in
     the same way, unless `reorders`.
     """
 
-    def __init__(self, outputs: Tensor) -> None:
+    def __init__(self, outputs: Tensor, end: Any = None) -> None:
         self._users: dict[int, list[Use]] = defaultdict(list)
         self._consumers: dict[Any, list[Use]] = defaultdict(list)
         root = outputs.grad_fn
         pending = [root] if root is not None else []
-        self._nodes: set[Any] = set(pending)  # held, so that a node keeps its identity
+        self._nodes: set[Any] = {end, *pending}  # held, so that a node keeps its identity
         names: list[str] = []
         while pending:
             node = pending.pop()
@@ -61,6 +63,19 @@ class AutogradGraph:
         """Whether an operation may treat samples differently from batch to batch: indexing, sorting, unknown ones."""
         return any(
             name.rstrip("0123456789").removesuffix("Backward") not in FIXED for name in set(self.names)
+        )
+
+
+def refuse_other_paths(loss: Tensor, outputs: Tensor, parameters: TrainableParameters) -> None:
+    """Raise ValueError where a loss depends on parameters other than through the outputs, which JᵀHJ knows alone."""
+    graph = AutogradGraph(loss, end=outputs.grad_fn)
+    named = zip(parameters.names, parameters.tensors, strict=True)
+    found = [name for name, p in named if graph.users(p)]
+    if found:
+        raise ValueError(
+            "the loss must depend on the model through its outputs alone, and it uses "
+            f"{', '.join(map(repr, found[:3]))}{' …' * (len(found) > 3)} besides (weight decay, or a penalty of hidden "
+            "layers): leave that term out, or return what it is computed from as outputs"
         )
 
 

@@ -49,10 +49,22 @@ def batch_size_of(inputs: Inputs, outputs: Tensor) -> int:
     if not shapes:
         raise TypeError("inputs must be a tensor, or a mapping, tuple or list that holds at least one tensor")
     sizes = [shape[0] for shape in shapes if shape]
-    if outputs.dim() < 2 or outputs.shape[0] not in sizes:
+    check_outputs(outputs)
+    if outputs.shape[0] not in sizes:
         expected = f"b = {sizes[0]}" if len(set(sizes)) == 1 else f"b one of {sorted(set(sizes))}"
         raise ValueError(f"the model must return (b, …) with {expected}, not {tuple(outputs.shape)}")
     return outputs.shape[0]
+
+
+def check_outputs(outputs: Tensor) -> None:
+    """Raise ValueError for outputs without samples, or without a dimension behind that of the samples."""
+    if outputs.dim() < 2:
+        hint = ": unsqueeze(1) where a sample has one output" if outputs.dim() else ""
+        raise ValueError(
+            f"the model must return (b, …) with a dimension behind b, not {tuple(outputs.shape)}{hint}"
+        )
+    if not len(outputs):
+        raise ValueError("the batch must have a sample at least, not none")
 
 
 def refuse_mixed_samples(model: nn.Module) -> None:

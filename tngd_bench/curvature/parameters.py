@@ -21,7 +21,7 @@ class TrainableParameters:
     TypeError
         `model` is no module.
     ValueError
-        No parameter is trainable, they differ in dtype or device, or are complex.
+        No parameter is trainable, they differ in dtype or device, are complex, or no leaves.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -38,6 +38,11 @@ class TrainableParameters:
             if isinstance(p, nn.parameter.UninitializedParameter):
                 raise ValueError(
                     f"parameter {name!r} has no shape yet (a lazy layer): call the model once before"
+                )
+            if not p.is_leaf:
+                raise ValueError(
+                    f"parameter {name!r} is computed from another tensor, as in a deep copy of a scripted model: it "
+                    "must be a leaf of the graph"
                 )
         kinds = {(p.dtype, p.device) for p in self.tensors}
         if len(kinds) > 1:
@@ -80,6 +85,10 @@ class TrainableParameters:
     def zeros(self) -> Tensor:
         """A vector (N,) of zeros in the precision of curvature."""
         return torch.zeros(self.count, dtype=self.curvature_dtype, device=self.device)
+
+    def adopted(self, saved: Tensor | None) -> Tensor | None:
+        """A copy of a saved tensor in the precision of curvature, where the parameters are."""
+        return None if saved is None else saved.to(self.device, self.curvature_dtype, copy=True)
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """Per-parameter views into a flat vector (N,)."""

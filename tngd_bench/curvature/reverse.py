@@ -32,31 +32,29 @@ def reverse_pass(
 
 
 def reverse_gradients(
-    outputs: Tensor, tensors: Sequence[Tensor], cotangent: Tensor | None = None
+    outputs: Tensor, targets: Sequence[Any], cotangent: Tensor | None = None
 ) -> list[Tensor]:
-    """As `reverse_pass`, zeros where a tensor has no part in the outputs."""
-    pieces = reverse_pass(outputs, tensors, cotangent)
-    return [torch.zeros_like(t) if piece is None else piece for t, piece in zip(tensors, pieces, strict=True)]
+    """As `reverse_pass`, zeros where a tensor or an edge has no part in the outputs."""
+    pieces = reverse_pass(outputs, targets, cotangent)
+    return [_zeros(t) if piece is None else piece for t, piece in zip(targets, pieces, strict=True)]
 
 
-def batched_pass(
-    outputs: Tensor, targets: Sequence[Tensor] | Sequence[GradientEdge], cotangents: Tensor
-) -> list[Tensor]:
-    """Gradients at tensors or graph edges for k cotangents (k, b, …) in one batched pass, each (k, …)."""
-    return list(torch.autograd.grad(outputs, targets, cotangents, retain_graph=True, is_grads_batched=True))
-
-
-def row_gradients(outputs: Tensor, parameters: Sequence[Tensor], cotangents: Tensor) -> list[Tensor]:
-    """Gradients of parameters for k cotangents (k, b, …), (k, size) each; one by one where a batch cannot be taken."""
+def batched_pass(outputs: Tensor, targets: Sequence[Any], cotangents: Tensor) -> list[Tensor]:
+    """Gradients at tensors or graph edges for k cotangents (k, b, …), each (k, …), in one pass where that can be."""
     try:
-        pieces = batched_pass(outputs, parameters, cotangents)
+        return list(
+            torch.autograd.grad(outputs, targets, cotangents, retain_graph=True, is_grads_batched=True)
+        )
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
         # sparse gradients and custom functions have no batched backward pass; errors of their own show again here
-        single = [reverse_pass(outputs, parameters, cotangent) for cotangent in cotangents]
-        return [
-            torch.stack([torch.zeros_like(p) if row is None else row for row in rows]).flatten(1)
-            for p, rows in zip(parameters, zip(*single, strict=True), strict=True)
-        ]
-    return [piece.flatten(1) for piece in pieces]
+        single = [reverse_gradients(outputs, targets, cotangent) for cotangent in cotangents]
+        return [torch.stack(rows) for rows in zip(*single, strict=True)]
+
+
+def _zeros(target: Tensor | GradientEdge) -> Tensor:
+    if isinstance(target, Tensor):
+        return torch.zeros_like(target)
+    of = target.node._input_metadata[target.output_nr]
+    return torch.zeros(of.shape, dtype=of.dtype, device=of.device)

@@ -13,7 +13,7 @@ import psutil
 import torch
 
 from tngd_bench.optimizers import DivergedError
-from tngd_bench.optimizers.rng_state import RngState
+from tngd_bench.optimizers.forward_state import ForwardState
 
 _STATE: Mapping[str, Callable[[], object]] = {
     "torch's number of threads": torch.get_num_threads,
@@ -52,7 +52,7 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     Draws from torch's global generators are taken back, so that what one optimizer draws is no part of another's run.
     """
     before, threads = process_state(), set(threading.enumerate())
-    draws = RngState.capture(device)
+    draws = ForwardState.capture(device)
     yield
     draws.restore()
     changed = changed_state(before)

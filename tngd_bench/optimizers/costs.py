@@ -13,6 +13,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tngd_bench import plugins
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
@@ -23,7 +24,6 @@ from tngd_bench.optimizers.cost_model import (
     CostModel,
     Counts,
     Use,
-    first_order_waiting,
     products_waiting,
     second_order_waiting,
 )
@@ -99,33 +99,35 @@ def cost_of(
     if entry is None or entry.cost is None:
         return PredictedCost(math.nan, math.nan)
     use = Use({**entry.defaults, **(settings or {})}, device)
-    if isinstance(entry.cost, CostModel):
+    if isinstance(entry.cost, CostModel) and registry.origin(name) is None:
         (flops, values), waiting = entry.cost.count(it, use), entry.cost.waiting(it, use)
     else:
-        (flops, values), waiting = _described(name, entry.cost, it), first_order_waiting(it, use)
+        described = (
+            entry.cost if isinstance(entry.cost, CostModel) else CostModel(partial(_by_name, entry.cost))
+        )
+        flops, values, waiting = _outside(name, described, it, use)
     return PredictedCost(flops, values * itemsize, waiting)
 
 
-def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Counts:
-    """Return the cost that the function of an outside package gives; NaN where it fails."""
+def _by_name(count: Callable[..., Counts], it: Iteration, use: Use) -> Counts:
+    sizes = ("parameters", "rows", "batch_size", "outputs", "layers")
+    return count(**{size: getattr(it, size) for size in sizes})
+
+
+def _outside(name: str, described: CostModel, it: Iteration, use: Use) -> tuple[float, float, float]:
+    """Return operations, numbers held and seconds of waiting as an outside package has them; NaN where it fails."""
     try:
-        found = described(
-            parameters=it.parameters,
-            rows=it.rows,
-            batch_size=it.batch_size,
-            outputs=it.outputs,
-            layers=it.layers,
-        )
-        flops, values = map(float, found)
-        if not (0 <= flops < math.inf and 0 <= values < math.inf):
-            raise ValueError(f"{found!r} are not two finite numbers of 0 or more")
+        flops, values = map(float, described.count(it, use))
+        waiting = float(described.waiting(it, use))
+        if not all(0 <= each < math.inf for each in (flops, values, waiting)):
+            raise ValueError(f"{(flops, values, waiting)} are not finite numbers of 0 or more")
     except (Exception, SystemExit) as error:  # whatever outside code does
         said = plugins.said(error)
         plugins.complain(
             f"the cost of the optimizer {name!r} is taken as unknown; its description fails ({said})"
         )
-        return math.nan, math.nan
-    return flops, values
+        return math.nan, math.nan, math.nan
+    return flops, values, waiting
 
 
 def host_cost_of(

@@ -7,12 +7,13 @@ that the entry's `factory` names. An outside package has the same two.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from tngd_bench import arguments
+from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.cost_model import CostModel, Counts
 from tngd_bench.optimizers.iteration import Iteration
 
@@ -130,6 +131,17 @@ class Style:
         arguments.choice("marker", self.marker, tuple(".ov^<>12348spP*hH+xXDd|_"))
 
 
+@contextmanager
+def _own_code(of: str) -> Iterator[None]:
+    """Raise ValueError for an error of another kind, which an outside description may have."""
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{of} fails ({plugins.said(error)})") from error
+
+
 def _every_step(settings: Mapping[str, object]) -> int:
     return 1
 
@@ -186,15 +198,18 @@ class OptimizerEntry:
                 hint = arguments.suggestion(name, self.settings)
                 accepted = ", ".join(self.settings)
                 raise ValueError(f"{self.name} has no setting {name!r}{hint} (it has: {accepted})")
-            self.settings[name].check(name, value)
+            with _own_code(f"{self.name}: the check of {name} = {value!r}"):
+                self.settings[name].check(name, value)
 
     def check_complete(self, settings: Mapping[str, object]) -> None:
         """Raise ValueError or TypeError where `settings`, over the defaults, are refused alone or together."""
         self.check(settings)
         complete = {**self.defaults, **settings}
         if self.together is not None:
-            self.together(complete)
-        arguments.integer("cycle", self.cycle(complete), minimum=1)
+            with _own_code(f"{self.name}: the check of all settings together"):
+                self.together(complete)
+        with _own_code(f"{self.name}: its cycle"):
+            arguments.integer("cycle", self.cycle(complete), minimum=1)
 
     def device_billed_alone(self, settings: Mapping[str, object]) -> Device | None:
         """Return the device whose iterations are priced without simulating them; None where a step has to be made.

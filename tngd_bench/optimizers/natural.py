@@ -13,7 +13,7 @@ from tngd_bench.curvature import GGN, TrainableParameters
 from tngd_bench.curvature.losses import Loss
 from tngd_bench.curvature.model_call import Inputs, without_autocast
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL, Verification
-from tngd_bench.optimizers.rng_state import RngState
+from tngd_bench.optimizers.forward_state import ForwardState
 
 RULES = ("sgd", "adam")
 
@@ -149,14 +149,9 @@ class NaturalOptimizer(torch.optim.Optimizer):
         For timings: the check is then off the clock. Random draws of the model and changes of its buffers (running
         statistics) are taken back.
         """
-        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
-        try:
-            with without_autocast(self.parameters.device), RngState.capture(self.parameters.device).replay():
-                self._check_curvature(inputs, targets)
-        finally:
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)
+        device = self.parameters.device
+        with without_autocast(device), ForwardState.capture(device, self.model).replay(self.model):
+            self._check_curvature(inputs, targets)
 
     def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         self._curvature(inputs, targets)[1].check()
@@ -186,7 +181,8 @@ class NaturalOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """All of the optimizer, for deepcopy and pickle: torch's own keeps the parameter groups and state alone."""
-        return self.__dict__.copy()
+        # a scheduler of rates puts a `step` here that is bound to this very object
+        return {key: value for key, value in self.__dict__.items() if key != "step"}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refuse a second group: curvature couples all parameters, and one (λ, lr) serves them."""

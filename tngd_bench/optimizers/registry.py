@@ -60,8 +60,10 @@ def _found() -> plugins.Found[OptimizerEntry]:
 
 def _check_entry(entry: OptimizerEntry) -> None:
     """Raise TypeError or ValueError for an outside entry whose fields are not what they have to be."""
-    for name in ("name", "title", "summary"):
+    for name in ("title", "summary"):
         arguments.text(name, getattr(entry, name))
+    if is_class_name(entry.name):
+        raise ValueError(f"name must not have the form MODULE:CLASS, which names a class, not {entry.name!r}")
     plugins.check_factory(entry.factory)
     arguments.choice("family", entry.family, get_args(Family))
     settings: object = entry.settings

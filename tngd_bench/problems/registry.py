@@ -59,6 +59,5 @@ def _found() -> plugins.Found[ProblemEntry]:
         own,
         points,
         ENTRY_POINT_GROUP,
-        name_of=lambda point, entry: entry.name,
         check=ProblemEntry.check_fields,
     )

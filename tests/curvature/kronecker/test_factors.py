@@ -20,7 +20,7 @@ def batch(samples: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 
 def mapped(calls: list[LayerCall]) -> LinearMap:
-    found = layer_map(calls)
+    found = layer_map(calls, len(calls[0].input))
     assert found is not None
     return found
 
@@ -133,6 +133,19 @@ def test_shared_weights_by_their_definitions(sharing: str) -> None:
         wanted_g = torch.einsum("kno,knp->op", cotangent.sum(2), cotangent.sum(2))
     assert oracles.relative_error(pair.inputs, wanted_a) < 1e-12
     assert oracles.relative_error(pair.outputs, wanted_g) < 1e-12
+
+
+def test_positions_are_not_taken_for_samples() -> None:
+    """In a batch (T, b, d) a sample's positions are not side by side: its rows are expanded."""
+    layer, x = nn.Linear(3, 2).double(), torch.rand(5, 4, 3, dtype=torch.float64)
+    with recording(layer, MAP_KINDS) as calls:
+        layer(x)
+    one = layer_map(calls, 4)
+    assert one is not None
+    assert one.samples is None
+    rows, cotangent = one.uses[0].rows(torch.float64), torch.rand(1, 5, 4, 2, dtype=torch.float64)
+    reduced, expanded = (factor_rows(one, [rows], [cotangent], sharing) for sharing in ("reduce", "expand"))
+    assert all(torch.equal(left, right) for left, right in zip(reduced, expanded, strict=True))
 
 
 @pytest.mark.parametrize(("rows", "d_in", "d_out"), [(3, 30, 20), (12, 30, 20), (200, 30, 20), (25, 9, 40)])

@@ -111,6 +111,20 @@ def test_a_weight_used_both_ways_round_or_outside_products_is_left_out() -> None
     assert not product_maps([weight, other], AutogradGraph(outputs))
 
 
+@pytest.mark.parametrize(
+    "turned",
+    [Tensor.t, lambda w: w.T, lambda w: w.mT, lambda w: w.permute(-1, -2), lambda w: w.permute(1, 0)],
+)
+def test_a_transpose_is_one_however_it_is_written(turned) -> None:
+    weight, x = nn.Parameter(torch.randn(3, 5, dtype=F64)), torch.randn(4, 5, dtype=F64)
+    outputs = torch.tanh(x @ turned(weight))
+    (one,) = product_maps([weight], AutogradGraph(outputs))
+    assert not one.transposed
+    (slope,) = torch.autograd.grad(outputs.sum(), [one.uses[0].edge], retain_graph=True)
+    (wanted,) = torch.autograd.grad(outputs.sum(), weight)
+    assert oracles.relative_error(one.uses[0].cotangent_rows(slope).T @ one.uses[0].rows(F64), wanted) < 1e-12
+
+
 def test_a_vector_added_elsewhere_too_is_no_bias() -> None:
     torch.manual_seed(0)
     weight, bias = nn.Parameter(torch.randn(3, 3)), nn.Parameter(torch.randn(3))

@@ -304,6 +304,32 @@ def test_adapting_costs_one_forward_pass_an_interval_and_no_randomness() -> None
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+class Counting(nn.Module):
+    """Scales its inputs by a buffer that a pass changes in place, and counts in one that a pass replaces."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, outputs))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scale += 1.0
+        self.count = self.count + 1.0
+        return self.net(x * self.scale.clone())
+
+
+@pytest.mark.parametrize("outputs", [4, 300], ids=["rows", "products"])
+def test_a_second_look_at_the_loss_is_through_the_same_buffers_and_leaves_them(outputs: int) -> None:
+    network = Counting(outputs).double()
+    tngd = adapting(network, lr=1e-6, damping=0.1, damping_interval=2)
+    inputs, targets = batches(1)[0]
+    for _ in range(4):
+        tngd.step(inputs, targets)
+        assert network.count == tngd.iteration == network.scale - 1.0
+    assert tngd.reduction_ratio == pytest.approx(1.0, rel=1e-3)  # of a step so short that its slope is all
+
+
 def test_divergence_is_raised_and_leaves_the_parameters_alone() -> None:
     network = model()
     tngd = TNGD(network, LOSS)

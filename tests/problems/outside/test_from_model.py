@@ -97,6 +97,16 @@ def test_data_of_another_kind_are_refused():
         TypeError, match="must be a TensorDataset of inputs and targets, or that pair, not list"
     ):
         entry.load()
+    x, y = torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64)
+    for inputs, said in (((x, x), "not tuple"), (x[:4], r"not \(4, 4\)"), ({"a": x, "b": [1]}, "not list")):
+        entry = problem_of("toy", fixed, lambda inputs=inputs: ((inputs, y), (inputs, y)), outputs=3)
+        with pytest.raises(TypeError, match=f"a tensor with an entry for each of the targets .*{said}"):
+            entry.load()
+
+
+def test_data_of_any_precision_have_a_checksum():
+    part = torch.zeros(5, 4, dtype=torch.bfloat16), torch.zeros(5, dtype=torch.int64)
+    assert problem_of("toy", fixed, lambda: (part, part), outputs=3).load().checksum
 
 
 def test_the_score_is_the_accuracy_of_a_classification_and_otherwise_what_is_given():

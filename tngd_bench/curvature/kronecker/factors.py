@@ -8,7 +8,7 @@ scales are those of the mean-reduced loss, so λ means here what it means for th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,13 +112,8 @@ class KroneckerFactors:
         return RowProduct(None, left @ scaled @ right.T), (scaled * rotated).sum()
 
     def state(self) -> dict[str, Tensor | None]:
-        """A copy of all tensors, for `state_dict`."""
+        """A copy of all tensors, for `state_dict`; they are the arguments that make the same factors."""
         return {name: None if value is None else value.clone() for name, value in vars(self).items()}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor | None]) -> KroneckerFactors:
-        """Factors from `state()`."""
-        return cls(**{name: None if value is None else value.clone() for name, value in state.items()})  # type: ignore[arg-type]
 
 
 def pairs_are_cheaper(rows: int, d_in: int, d_out: int) -> bool:

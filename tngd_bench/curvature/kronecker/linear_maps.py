@@ -110,8 +110,8 @@ class LinearMap:
         return (weight,) if self.bias is None else (weight, matrix[:, -1])
 
 
-def layer_map(calls: Sequence[LayerCall]) -> LinearMap | None:
-    """Return the map of one layer from its calls, or None where it is none: grouped, or not batch first."""
+def layer_map(calls: Sequence[LayerCall], batch_size: int) -> LinearMap | None:
+    """Return the map of one layer from its calls, or None where it is none: grouped, or without a batch."""
     module = calls[0].module
     if isinstance(module, CONVOLUTIONS):
         trailing = len(module.kernel_size)
@@ -126,7 +126,8 @@ def layer_map(calls: Sequence[LayerCall]) -> LinearMap | None:
         for call in calls
     )
     assert bias is None or isinstance(bias, nn.Parameter)
-    return LinearMap(weight, bias, uses, samples=calls[0].input.shape[0])
+    by_sample = all(call.input.dim() > 1 and len(call.input) == batch_size for call in calls)
+    return LinearMap(weight, bias, uses, samples=batch_size if by_sample else None)
 
 
 def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:

@@ -19,18 +19,19 @@ _RULES: dict[type[nn.Module], Callable[..., OutputCurvature]] = {
 
 
 def output_curvature(
-    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False
+    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False, value: Tensor | None = None
 ) -> OutputCurvature:
     """Return the curvature of `loss(outputs, targets)` at the given outputs (b, …).
 
-    `empirical` takes the empirical Fisher instead of the Hessian. Raises ValueError for a torch loss with another
-    reduction than the mean, and for any loss that is not a sum of per-sample terms convex in the outputs.
+    `empirical` takes the empirical Fisher instead of the Hessian; `value` is the loss as it was evaluated before.
+    Raises ValueError for a torch loss with another reduction than the mean, and for any loss that is not a sum of
+    per-sample terms convex in the outputs, or that has another value when it is evaluated again.
     """
     outputs = outputs.detach()
     targets = fitting_targets(loss, outputs, targets)
     kind = closed_form(loss)
     if kind is None:
-        return differentiated(loss, outputs, targets, empirical=empirical)
+        return differentiated(loss, outputs, targets, empirical=empirical, value=value)
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":
         raise ValueError(

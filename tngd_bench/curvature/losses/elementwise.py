@@ -59,4 +59,9 @@ def binary_cross_entropy(
     positive = targets if loss.pos_weight is None else targets * loss.pos_weight
     slope = (1.0 - targets) * probability - positive * (1.0 - probability)
     curvature = (1.0 - targets + positive) * probability * (1.0 - probability)
-    return ElementwiseCurvature(weight * curvature, weight * slope)
+    second = weight * curvature
+    if bool((second < 0).any()):
+        raise ValueError(
+            "BCEWithLogitsLoss must be convex in the outputs: its weights must be >= 0 and its targets between 0 and 1"
+        )
+    return ElementwiseCurvature(second, weight * slope)

@@ -1,5 +1,6 @@
 """Losses and their value on one batch, the targets checked."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -41,7 +42,15 @@ def evaluate(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
     targets = fitting_targets(loss, outputs, targets)
     if class_dim(loss, outputs, targets) == outputs.dim() - 1 and outputs.dim() > 2:
         outputs = outputs.movedim(-1, 1)
-    value = loss(outputs, targets)
+    try:
+        value = loss(outputs, targets)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        given = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+        raise ValueError(
+            f"loss(outputs, targets) fails for outputs {tuple(outputs.shape)} and targets {given}: {error}"
+        ) from error
     if not isinstance(value, Tensor) or value.dim():
         found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(
@@ -94,4 +103,10 @@ def class_dim(loss: Loss, outputs: Tensor, targets: Tensor) -> int:
         return 1
     second = targets.shape == outputs.shape[:1] + outputs.shape[2:]
     last = targets.shape == outputs.shape[:-1]
+    if last and second:
+        warnings.warn(
+            f"outputs {tuple(outputs.shape)} may have their classes second or last: they are taken from the second "
+            "dimension, as torch does",
+            stacklevel=2,
+        )
     return outputs.dim() - 1 if last and not second else 1

@@ -1,6 +1,7 @@
 """Curvature from single samples: of their Hessians, closed or differentiated, or of their gradients alone."""
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,10 @@ from torch import Tensor
 from tngd_bench.curvature.losses.evaluation import PerSampleLoss, evaluate
 from tngd_bench.curvature.losses.interface import Loss, OutputCurvature, conditioned_weights
 from tngd_bench.curvature.operator import InRange
+from tngd_bench.resources import available_memory_bytes
+
+SMALL_BYTES = 2**28
+"""What is allocated without a look at the free memory, which takes time."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,17 @@ class SpectralCurvature(OutputCurvature):
 def spectral_curvature(hessians: Tensor, slope: Tensor) -> SpectralCurvature:
     """Curvature from per-sample Hessians (b, d, d) and ∂ℓ/∂z (b, …).
 
-    Raises ValueError where one is not symmetric or not positive semi-definite, beyond rounding.
+    Raises ValueError where one is not finite, not symmetric or not positive semi-definite, beyond rounding.
     """
     b, dtype = len(hessians), slope.dtype
+    finite = hessians.isfinite().all(2).all(1)
+    if not bool(finite.all()):
+        if bool(slope.isfinite().all()):
+            raise ValueError(
+                f"loss has a second derivative that is not finite, at sample {int((~finite).nonzero()[0])}"
+            )
+        # of a model that has diverged, as its loss says; the decomposition would raise an error of its own
+        hessians = torch.zeros_like(hessians)
     hessians = hessians.to(torch.float64)
     size = hessians.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
     rounding = 100.0 * torch.finfo(dtype).eps
@@ -111,25 +124,28 @@ class EmpiricalFisher(OutputCurvature):
 
 
 def differentiated(
-    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False
+    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False, value: Tensor | None = None
 ) -> OutputCurvature:
     """Curvature of any loss(outputs, targets) that is a sum over samples of convex terms, by automatic derivatives.
 
     Column i of all per-sample Hessians is one second derivative along the i-th output of every sample; a second
-    derivative along random directions shows whether
-    samples are coupled. Raises ValueError where they are, and where the loss cannot be differentiated twice.
+    derivative along random directions shows whether samples are coupled. Raises ValueError where they are, where the
+    loss cannot be differentiated twice, and where it no longer has the `value` of its first evaluation.
     """
     z = outputs.detach().clone().requires_grad_(True)
     with torch.enable_grad():
-        value = evaluate(loss, z, targets)
         try:
-            (first,) = torch.autograd.grad(value, z, create_graph=True)
+            again = evaluate(loss, z, targets)
+            (first,) = torch.autograd.grad(again, z, create_graph=True)
         except RuntimeError as error:
             raise ValueError(f"loss cannot be differentiated by the outputs: {error}") from error
+        if value is not None:
+            _check_repeats(float(value), float(again), value.dtype)
         slope = first.detach()
         if empirical:
             return EmpiricalFisher(slope)
         d = slope[0].numel()
+        _check_memory(len(z), d)
 
         def second(directions: Tensor) -> Tensor:
             """H v for v (k, b, …)."""
@@ -153,4 +169,30 @@ def differentiated(
             "loss must be a sum or mean of per-sample terms: its second derivatives couple samples with each other "
             f"(by {difference / float(torch.linalg.vector_norm(whole)):.2g} of a random second derivative)"
         )
+    if not bool(hessians.any()):
+        warnings.warn(
+            "the loss is linear in the outputs on this batch, so the Gauss-Newton matrix is zero and the natural "
+            "gradient is the plain one. Where outputs are log-probabilities, return logits and take CrossEntropyLoss; "
+            "empirical=True needs no second derivative",
+            stacklevel=2,
+        )
     return spectral_curvature(hessians, slope)
+
+
+def _check_memory(samples: int, outputs: int) -> None:
+    """Raise MemoryError where the Hessians and their decomposition are larger than what is free."""
+    needed = 4 * 8 * samples * outputs**2
+    if needed > SMALL_BYTES and needed > (free := available_memory_bytes()):
+        raise MemoryError(
+            f"the {samples} Hessians of this loss, {outputs} by {outputs}, need {needed / 1e9:.1f} GB and "
+            f"{free / 1e9:.1f} GB are free: take a loss with a closed form (CrossEntropyLoss, MSELoss, "
+            "BCEWithLogitsLoss), or empirical=True"
+        )
+
+
+def _check_repeats(value: float, again: float, dtype: torch.dtype) -> None:
+    if dtype.itemsize >= 4 and abs(again - value) > torch.finfo(dtype).eps ** 0.5 * abs(value):
+        raise ValueError(
+            f"loss(outputs, targets) is {value:.6g} at first and {again:.6g} when it is evaluated again: curvature "
+            "needs a function, without random draws, state of its own, or changes of its arguments in place"
+        )

@@ -73,5 +73,9 @@ def cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor) -
         one_hot = torch.zeros_like(outputs).scatter_(dim, index.unsqueeze(dim), 1.0)
         total = ((weight * one_hot).sum(dim, keepdim=True) * valid).sum()
         distribution = valid * weight * ((1.0 - smoothing) * one_hot + smoothing / classes)
+    if (targets.is_floating_point() or loss.weight is not None) and bool((distribution < 0).any()):
+        raise ValueError(
+            "CrossEntropyLoss must be convex in the outputs: its weights and probabilities must be >= 0"
+        )
     mass = distribution.sum(dim, keepdim=True)
     return SoftmaxCurvature(probabilities, torch.where(mass > 0, distribution / mass, 0.0), mass / total, dim)

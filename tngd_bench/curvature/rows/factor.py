@@ -17,7 +17,7 @@ from tngd_bench.curvature import losses
 from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.parameters import TrainableParameters
-from tngd_bench.curvature.reverse import batched_pass, reverse_gradients, row_gradients
+from tngd_bench.curvature.reverse import batched_pass, reverse_gradients
 from tngd_bench.curvature.rows.blocks import Block, ExplicitBlock, Slot
 from tngd_bench.curvature.rows.layer_rules import layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.rows.matrix_products import product_uses
@@ -47,7 +47,7 @@ class FactorSource:
         """The blocks for columns `first`…`last` of S alone: a part of B at a time, where all of it is too large."""
         for call in self.calls:
             call.check_untouched()
-        used = [p for p in self.parameters.tensors if self._graph.users(p)]
+        used = [p for p in self.parameters.tensors if p.numel() and self._graph.users(p)]
         check = self._block_check(first, last) if self.verifying else None
         blocks = self._layer_blocks(first, last, check)
         blocks |= self._product_blocks(_uncovered(used, blocks), first, last, check)
@@ -172,7 +172,8 @@ class FactorSource:
 
     @cached_property
     def _slots(self) -> dict[int, Slot]:
-        return {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
+        slots = zip(self.parameters.tensors, self.parameters.slots, strict=True)
+        return {id(p): slot for p, slot in slots if slot.size}
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -224,9 +225,9 @@ class FactorSource:
             column, sample = index // b, index % b
             single = torch.zeros(len(index), *self.outputs.shape, dtype=columns.dtype, device=device)
             single[torch.arange(len(index), device=device), sample] = columns[column, sample]
-            gradients = row_gradients(self.outputs, parameters, single)
+            gradients = batched_pass(self.outputs, parameters, single)
             for whole, gradient in zip(rows, gradients, strict=True):
-                whole[first : first + len(index)] = gradient
+                whole[first : first + len(index)] = gradient.reshape(len(index), -1)
         return rows
 
     @cached_property

@@ -50,7 +50,7 @@ def product_uses(
     pending: list[tuple[Use, bool]] = [(use, False) for use in graph.users(parameter)]
     while pending:
         (node, argument), transposed = pending.pop()
-        if node.name() in TRANSPOSES and parameter.dim() == 2:
+        if parameter.dim() == 2 and _is_transpose(node):
             pending += [(use, not transposed) for use in graph.consumers(node)]
             continue
         use = _use(node, argument, transposed, parameter, batch_size)
@@ -58,6 +58,11 @@ def product_uses(
             return None
         found.append(use)
     return found or None
+
+
+def _is_transpose(node: Any) -> bool:
+    """Whether an operation on a matrix transposes it; `x @ w.T` is recorded as a permutation to (1, 0) or (−1, −2)."""
+    return node.name() in TRANSPOSES or (node.name() == "PermuteBackward0" and node._saved_dims[0] % 2 == 1)
 
 
 def _use(

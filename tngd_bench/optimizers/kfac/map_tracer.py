@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import LayerCall, recording
-from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.graph import AutogradGraph, refuse_other_paths
 from tngd_bench.curvature.kronecker.batch_statistics import recording_statistics
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
 from tngd_bench.curvature.kronecker.linear_maps import (
@@ -24,7 +24,7 @@ from tngd_bench.curvature.kronecker.linear_maps import (
     product_maps,
 )
 from tngd_bench.curvature.losses import Loss, evaluate
-from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.curvature.model_call import Inputs, check_outputs, run_model
 from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
 from tngd_bench.curvature.rows.layer_rules import trained_parameters
 from tngd_bench.curvature.verification import Reference, Verification, signature
@@ -93,12 +93,14 @@ class MapTracer:
             recording_statistics(self.model) as statistics,
         ):
             outputs = run_model(self.model, inputs)
+            check_outputs(outputs)
             loss = evaluate(self.loss, outputs, targets)
+        refuse_other_paths(loss, outputs, self.parameters)
         check_loss(float(loss.detach()))
         for call in calls:
             call.check_untouched()
         graph = AutogradGraph(outputs)
-        maps = self._maps(calls, graph)
+        maps = self._maps(calls, graph, len(outputs))
         due = self.verification.due(signature(self.model, calls, graph), reorders=False)
         if due:
             maps = self._verified(maps, loss)
@@ -140,21 +142,21 @@ class MapTracer:
             plain += zip(aside, reverse_pass(loss, aside), strict=True)
         return passes, [(p, gradient) for p, gradient in plain if gradient is not None]
 
-    def _maps(self, calls: Sequence[LayerCall], graph: AutogradGraph) -> list[LinearMap]:
+    def _maps(self, calls: Sequence[LayerCall], graph: AutogradGraph, batch_size: int) -> list[LinearMap]:
         """The maps of layers by their calls, and of the other weights by the graph, but for those that have failed."""
-        trained = {id(p) for p in self.parameters.tensors}
+        trained = {id(p) for p in self.parameters.tensors if p.numel()}
         grouped: dict[int, list[LayerCall]] = defaultdict(list)
         for call in calls:
             own = trained_parameters(call.module, trained)
             if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
                 grouped[id(call.module)].append(call)
-        maps = [found for group in grouped.values() if (found := layer_map(group)) is not None]
+        maps = [found for group in grouped.values() if (found := layer_map(group, batch_size)) is not None]
         covered = {id(p) for one in maps for p in one.parameters}
         failed = self.verification.failed
         others = [
             p
             for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)
-            if id(p) not in covered and p.dim() <= 2 and not failed([name])
+            if id(p) in trained - covered and p.dim() <= 2 and not failed([name])
         ]
         if any(p.dim() == 2 for p in others):
             maps += product_maps(others, graph)

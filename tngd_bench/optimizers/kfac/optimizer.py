@@ -171,7 +171,7 @@ class KFAC(NaturalOptimizer):
     def _refresh_factors(self, passes: Sequence[MapPass], forward: Forward, targets: Tensor) -> None:
         outputs = forward.outputs
         plain = outputs.detach().to(self.parameters.curvature_dtype)
-        curvature = output_curvature(self.loss, plain, targets)
+        curvature = output_curvature(self.loss, plain, targets, value=forward.loss)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
         edges = [use.edge for one in passes for use in one.map.uses]
         with constant_statistics(forward.statistics):
@@ -232,5 +232,8 @@ class KFAC(NaturalOptimizer):
                 f"state_dict must hold factors by the names of weights, not {sorted(map(str, carried['factors']))}: it "
                 "comes from another model or an earlier version"
             )
-        self.factors = {key: KroneckerFactors.from_state(state) for key, state in carried["factors"].items()}
+        self.factors = {
+            key: KroneckerFactors(**{name: self.parameters.adopted(part) for name, part in state.items()})  # type: ignore[arg-type]
+            for key, state in carried["factors"].items()
+        }
         restore_generator(self.generator, carried["generator"])

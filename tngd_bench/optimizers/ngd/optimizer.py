@@ -79,8 +79,7 @@ class NGD(NaturalOptimizer):
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
-        kept = carried.get("kept")  # states of earlier versions have none
-        self._kept = None if kept is None else kept.clone()
+        self._kept = self.parameters.adopted(carried.get("kept"))  # states of earlier versions have none
 
 
 def make_ngd(

@@ -12,8 +12,8 @@ from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers.forward_state import ForwardState
 from tngd_bench.optimizers.natural import NaturalOptimizer, restore_generator
-from tngd_bench.optimizers.rng_state import RngState
 from tngd_bench.optimizers.settings import check_settings
 from tngd_bench.optimizers.tngd.entry import ANALOG, described_device, without_device
 from tngd_bench.optimizers.tngd.step_errors import ending_step
@@ -166,19 +166,19 @@ class TNGD(NaturalOptimizer):
         if not (self._adapts and (self.iteration + 1) % self._damping_interval == 0):
             return super().step(inputs, targets)
         before = [p.detach().clone() for p in self.parameters.tensors]
-        state = RngState.capture(self.parameters.device)
+        state = ForwardState.capture(self.parameters.device, self.model)
         value = super().step(inputs, targets)
         after = [p.detach().clone() for p in self.parameters.tensors]
         change = self.parameters.flatten(after) - self.parameters.flatten(before)
-        with state.replay():
+        with state.replay(self.model):
             gained = self._loss_at(inputs, targets) - value
         ggn, self._curvature_of_step = self._curvature_of_step, None
         if ggn is None:
             # products would need the graph of the parameters that the step has overwritten
             self._put(before)
-            with state.replay():
+            with state.replay(self.model):
                 ggn = GGN(self.model, self.loss, inputs, targets, verify=self.verification)
-            self._adapt_damping(ggn, change, gained)
+                self._adapt_damping(ggn, change, gained)
             self._put(after)
         else:
             self._adapt_damping(ggn, change, gained)
@@ -247,8 +247,7 @@ class TNGD(NaturalOptimizer):
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
-        state = carried["analog_state"]
-        self._analog_state = None if state is None else state.clone()
+        self._analog_state = self.parameters.adopted(carried["analog_state"])
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
         layers = carried["layers"]
         self._scale = carried["scale"]

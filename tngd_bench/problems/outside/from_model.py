@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from tngd_bench import arguments
+from tngd_bench.curvature.losses import evaluate
 from tngd_bench.datasets import DType
 from tngd_bench.datasets.splits import DataSplits, Samples, Subset, take
 from tngd_bench.problems.entry import ProblemEntry
@@ -166,7 +167,14 @@ def _of(part: Part) -> tuple[Samples, Tensor]:
             "each part of the data must be a TensorDataset of inputs and targets, or that pair, not"
             f" {type(part).__name__}"
         )
-    return pair
+    inputs, targets = pair
+    for name, values in (inputs if isinstance(inputs, Mapping) else {"inputs": inputs}).items():
+        if not isinstance(values, Tensor) or values.shape[:1] != targets.shape[:1]:
+            found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(
+                f"{name} must be a tensor with an entry for each of the targets {tuple(targets.shape)}, not {found}"
+            )
+    return inputs, targets
 
 
 def _read(
@@ -184,7 +192,7 @@ def _read(
             arguments.integer(name, size, minimum=1, maximum=len(targets))
         for tensor in (*(inputs.values() if isinstance(inputs, Mapping) else (inputs,)), targets):
             digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().contiguous().cpu().view(-1).numpy().tobytes())
+            digest.update(tensor.detach().contiguous().cpu().view(-1).view(torch.uint8).numpy().tobytes())
         kept = slice(size)
         parts += [_cast(take(inputs, kept), dtype), _cast(targets[kept], dtype)]
     train_inputs, train_targets, test_inputs, test_targets = parts
@@ -200,4 +208,4 @@ def _cast(samples: Samples, dtype: DType) -> Samples:
 
 def _score(values: Values | None, loss: nn.Module, outputs: Tensor, part: Subset) -> Mapping[str, float]:
     further = {} if values is None else values(outputs, part.targets)
-    return {"loss": float(loss(outputs, part.targets)), **further}
+    return {"loss": float(evaluate(loss, outputs, part.targets)), **further}
