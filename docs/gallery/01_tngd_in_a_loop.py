@@ -2,8 +2,8 @@
 TNGD in a training loop
 =======================
 
-`TNGD` takes a model and a loss. Its `step` takes a batch, as a closure would be more work for the reader: it
-needs the batch itself, for the curvature. The device is simulated; its seconds are modelled.
+`TNGD` takes a model and a loss. Its `step` takes a batch and no closure, since the curvature needs the batch
+itself. The device is simulated; its seconds are modelled.
 """
 
 import torch

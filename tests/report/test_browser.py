@@ -118,6 +118,7 @@ def test_print_has_no_buttons_and_keeps_figures_as_vectors(visit):
     visit.page.emulate_media(media="print")
     assert visit.page.locator("button:not(.sort):visible, select:visible, input:visible").count() == 0
     assert visit.page.locator("#step svg").is_visible()
+    assert b"/Subtype /Image" not in visit.page.pdf()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -209,7 +210,7 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     summary = panel.get_by_role("status")
     drawn = visit.page.locator("#map-exact-batch svg").get_attribute("aria-label")
     start = summary.inner_text()
-    for share in drawn.split("vouched for: ")[1].split("), "):
+    for share in drawn.split("is the cheapest: ")[1].split("), "):
         title, _, rest = share.rpartition(" % (")[0].rpartition(" ")
         told = int(start.split(f"{title} ")[1].split(" %")[0])
         assert told == pytest.approx(float(rest), abs=0.6)  # whole percents against tenths

@@ -86,7 +86,7 @@ def test_noise_shows_every_seed_and_their_median(charts):
     assert [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()] == [
         *["ideal", "10⁻⁴", "0.001", "0.01", "0.1"]
     ]
-    assert "inside up to thermal noise κ₀ = 10⁻⁴" in chart.alt
+    assert "no worse than ideal up to thermal noise κ₀ = 10⁻⁴" in chart.alt
 
 
 def test_each_chart_of_a_sweep_states_the_tolerance_of_what_it_shows(charts):
@@ -94,7 +94,7 @@ def test_each_chart_of_a_sweep_states_the_tolerance_of_what_it_shows(charts):
         charts[f"sensitivity-noise-tngd-noise-variance-{name}"]
         for name in ("final-loss", "final-test-accuracy")
     )
-    assert "Final training loss: inside up to" in loss.caption
+    assert "Final training loss: no worse than ideal up to" in loss.caption
     assert "Final test accuracy: " in accuracy.caption
     assert "oss" not in accuracy.caption
 

@@ -11,6 +11,7 @@ import pytest
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, iteration_cost, one_clock
+from tngd_bench.analysis.cost.device_use import FactorUse
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_info, optimizer_infos
 from tngd_bench.analysis.map import target_map
@@ -32,8 +33,10 @@ from tngd_bench.report.map import (
     what_if_section,
 )
 from tngd_bench.report.map.parts_table import parts_table
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import PRICED_BY
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.ledger import ITEM_NAMES
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.file.devices import SET_HERE
@@ -132,9 +135,10 @@ def test_measured_sizes_are_marked_and_the_rest_hatched(charts, records):
 
 
 def test_alternative_text_states_the_finding(charts, results):
-    assert "Share of the sizes won, of those vouched for: " in charts["map-exact-batch"].alt
+    assert "Share of the coloured sizes at which each is the cheapest: " in charts["map-exact-batch"].alt
     assert all(len(chart.alt) > 60 for chart in charts.values())
-    assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
+    assert results.decides.startswith("At N = 1,000,000, m = 320, ")
+    assert " go to sending and writing the arrays (modelled)." in results.decides
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
     assert any("left out of the fit" in point and "NGD (Gram) " in point for point in results.map.points)
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
@@ -339,7 +343,7 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
     device = (
         np.array(data["host"]["full"])
         + np.array(data["fixed"]["full"])
-        + data["ensemble"] * data["start"]["time"] * tau
+        + np.array(data["runs"]) * data["start"]["time"] * tau
         + np.array(data["words"]["full"]) * data["start"]["bits"] / rate
     )
     place = found.labels.index("tngd")
@@ -384,6 +388,8 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         view.results.environment["host_watts"] = 65.0
         measured = energy_chart.energy_chart(view).data.set_index("name")
     main, data = calibrations.main, chart.data.set_index("name")
+    table = what_if_section.energy_table(calibrations, view.devices).data
+    table = table[(table[list(main)] == pd.Series(main)).all(axis=1)].set_index("device")
     layers = calibrations.counts.layers(main["parameters"], main["outputs"])
     for title, used in view.devices:
         p = predict(
@@ -397,17 +403,43 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         row = data.loc[title]
         assert row["host_j"] == pytest.approx(p.host_joules)
         assert row["host_j"] == pytest.approx(700.0 * p.host_seconds)
+        assert table.loc[title, "host_at_least"] == pytest.approx(p.host_joules)
+        both = p.host_joules + (p.joules.at_least or 0.0)
+        assert table.loc[title, "device_and_host_at_least"] == pytest.approx(both)
         own = row["device_at_least_j"]
         assert own is None if p.joules.at_least is None else own == pytest.approx(p.joules.at_least)
         assert bool(row["unpriced"]) == bool(p.joules.not_stated)
         (kfac,) = [each for each in p.alternatives if each.name == "kfac"]
         assert data.loc[calibrations.infos["kfac"].title, "rival_j"] == pytest.approx(kfac.joules)
-    assert "700 W (NVIDIA datasheet, grade S)" in chart.caption
+    assert "700 W (NVIDIA datasheet, read in the source)" in chart.caption
     here = summary[(summary[list(main)] == pd.Series(main)).all(axis=1)].set_index("optimizer")
     for label, column in (("kfac", "rival_j"), ("tngd", "host_j")):
         name = f"{calibrations.infos[label].title}, measured at 65 W"
         assert name not in data.index
         assert measured.loc[name, column] == pytest.approx(65.0 * here.loc[label, "digital_median_s"])
+
+
+@pytest.mark.parametrize("refinements", [0, 2])
+def test_the_what_if_data_of_kronecker_factors_give_the_bill_of_any_device(calibrations, refinements):
+    """A link, word length, τ and t other than the study's, by the formula of the page, against the bill itself."""
+    area = plane(calibrations, "batch_size", 10)
+    use = FactorUse(calibrations.use.device, AnalogSettings(refinements=refinements), 4, 20)
+    data = json.loads(
+        json.dumps(what_if_section.explorer(calibrations, area, use, calibrations.infos, ["kfac"]))
+    )
+    assert set(data["words"]) == {data["start"]["upload"]} == {"full"}
+    rate, bits, farad, time = 3e9, 9, 2.5e-9, 7.0
+    changed = use.device.override(link_rate_bits_per_s=rate, word_bits=bits, capacitance_farad=farad)
+    for column, row in ((3, 2), (9, 5), (16, 8)):
+        place, layers = row * len(area.sizes) + column, area.layers[row][column]
+        shapes = kronecker.FactorShape.of(layers)
+        work = kronecker.KroneckerWorkload(shapes, time, 4, 20, refinements=refinements)
+        bill = kronecker.latency(changed, work).total
+        shown = data["fixed"]["full"][place] + data["runs"][place] * time * farad * use.device.resistance_ohm
+        shown += data["words"]["full"][place] * bits / rate
+        assert shown == pytest.approx(bill, rel=1e-3)
+        assert data["streamed"]["full"]["making"][place] == 0.0
+        assert data["cells"][place] == pytest.approx(kronecker.parts_of(changed, work).cells, rel=1e-3)
 
 
 def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):
@@ -448,7 +480,7 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
     assert {row[6] for row in paper} == {"not stated"}
     (board, *_) = [row for row in table.rows if row[0].startswith("board")]
     assert board[6].startswith("≥ ")
-    assert not board[7].startswith("none")
+    assert not board[-1].startswith("none")
     rram = table.data[table.data["device"].str.startswith("rram")]
     assert (rram["at_least"] > 0).all()
     assert not any("0 J" in cell.split(",") for row in table.rows for cell in row)
@@ -466,7 +498,7 @@ def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibratio
         entries = {field: entry for field, entry in stated.items() if field != without}
         table = what_if_section.energy_table(calibrations, uses, {"devices": {"priced": entries}})
         items = [name for name in ITEM_NAMES if without and PRICED_BY.get(name) == without]
-        told = table.rows[0][7]
+        told = table.rows[0][-1]
         assert (
             ("a price without a source" in told)
             == ("do not all have a source" in table.caption)
@@ -477,7 +509,7 @@ def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibratio
     for change in ({"value": 2e-12}, {"source": SET_HERE}):
         entries = {field: entry | change for field, entry in stated.items()}
         table = what_if_section.energy_table(calibrations, uses, {"devices": {"priced": entries}})
-        assert "without a source" in table.rows[0][7]
+        assert "without a source" in table.rows[0][-1]
 
 
 def test_without_a_rival_there_is_no_rate_to_break_even_at():

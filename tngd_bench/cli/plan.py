@@ -187,8 +187,8 @@ def _text(forecast: Forecast, every_size: bool) -> str:
         f"total: {plan.extent.describe()}; {about} {quantities.seconds(forecast.seconds)} "
         f"with {workers} at a time (cost alone), at most {quantities.memory(forecast.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
-        f"(measured now) and what calls and memory take beside; {quantities.memory(machine.working_bytes)} "
-        "free, and memory is the formulas'",
+        f"(measured now), and overhead of calls and memory traffic; {quantities.memory(machine.working_bytes)} "
+        "free; memory by formula",
         *_learned(forecast),
         *_not_described(forecast),
     ]

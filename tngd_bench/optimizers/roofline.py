@@ -262,7 +262,11 @@ def _seconds(moved: PredictedCost, missing: float, processor: Processor | None) 
 
 def rated_seconds(name: str, it: Iteration, processor: Processor) -> float | None:
     """Return a digital optimizer's seconds at rated speed, a lower bound; None where they are unknown or do not fit."""
-    cost = cost_of(name, it, processor.itemsize)
+    return seconds_of(cost_of(name, it, processor.itemsize), processor)
+
+
+def seconds_of(cost: PredictedCost, processor: Processor) -> float | None:
+    """Return the seconds of a cost at rated speed, a lower bound; None where it is unknown or does not fit."""
     if not cost.known or processor.missing_bytes(cost.bytes):
         return None
     return processor.seconds(cost.flops, cost.bytes)

@@ -15,7 +15,6 @@ from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import Processor
-from tngd_bench.spu.sources import GRADES
 
 
 def as_table(p: Prediction) -> dict[str, Any]:
@@ -197,7 +196,7 @@ def _rated(processor: Processor) -> tuple[str, ...]:
 
     def origin(name: str) -> str:
         source = processor.sources.get(name)
-        return "given" if source is None else f"{source.source}, grade {source.grade}"
+        return "given" if source is None else source.words
 
     others = ", ".join(
         f"{name.upper()} {rate / 1e12:g}"
@@ -229,5 +228,4 @@ def _rated(processor: Processor) -> tuple[str, ...]:
         "considered."
     )
     energy = f"Energy: those times at {processor.power_watt:g} W ({origin('power_watt')})."
-    graded = "; ".join(f"{grade}, {words}" for grade, words in GRADES.items())
-    return rates, memory, bound, energy, f"Grades of these numbers: {graded}."
+    return rates, memory, bound, energy

@@ -206,6 +206,6 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         (
             "Trainings",
             "All optimizers share start and batches of a seed. Settings are those of the study, not tuned unless the "
-            "study says so. Bands are quartiles over seeds; with few seeds they are wide in truth and narrow in print.",
+            "study says so. Bands are quartiles over seeds; with few seeds they look narrower than the true spread.",
         ),
     )

@@ -15,14 +15,14 @@ many times the least: beside these alone it varies from round to round."""
 
 
 class RefinementError(RuntimeError):
-    """The last round of a refinement left a larger residual than it found, so that further rounds do not converge.
+    """The last round of a refinement left a larger residual than it found.
 
     `residuals` are ‖g − A x‖/‖g‖ before the first round and after each.
     """
 
     def __init__(self, residuals: Sequence[float]) -> None:
         super().__init__(
-            f"the refinement diverges: ‖g − A x‖/‖g‖ grows from {residuals[-2]:.3g} to {residuals[-1]:.3g} in round "
+            f"refinement fails: ‖g − A x‖/‖g‖ grows from {residuals[-2]:.3g} to {residuals[-1]:.3g} in round "
             f"{len(residuals) - 1}; {REMEDY}"
         )
         self.residuals = tuple(residuals)

@@ -42,7 +42,7 @@ class Processor:
         if self.precision not in self.rates:
             raise ValueError(
                 f"no {self.precision} rate of {self.title} is known (known: {', '.join(self.rates)}); "
-                "give one of your own as flops (--flops)"
+                "state its operations per second: --flops RATE, in Python flops=RATE"
             )
         for name in ("bytes_per_s", "power_watt", "memory_bytes", "launch_s"):
             value = getattr(self, name)

@@ -25,6 +25,11 @@ class Sourced:
     grade: str
     source: str
 
+    @property
+    def words(self) -> str:
+        """The source, and how well founded the number is: "NVIDIA datasheet, read in the source"."""
+        return f"{self.source}, {GRADES[self.grade]}"
+
 
 def shipped_tables(folder: str) -> dict[str, dict[str, Any]]:
     """Return the content of the TOML files in a `folder` of this package by their names, sorted."""

@@ -7,8 +7,14 @@ import pytest
 from tngd_bench.analysis.cost.device_use import FactorUse, device_use
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.factor_roofline import factors_of
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.network_size import Model
+from tngd_bench.optimizers.roofline import predict
 from tngd_bench.spu import Device, billing
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.kronecker import billing as kronecker
+from tngd_bench.spu.processor import Processor
 
 LAYERS = (Layer(64, 20), Layer(20, 10))
 SIZE = (1510, 32, 10, LAYERS)
@@ -21,7 +27,6 @@ def test_the_bill_is_that_of_what_the_arrays_hold(name: str) -> None:
         settings |= {"copies": 4, "inverse_interval": 20}
     use = device_use("paper", settings)
     assert use is not None
-    assert use.runs_depend_on_size == (name == "tkfac")
     paper = Device.preset("paper")
     if name == "tkfac":
         work = kronecker.KroneckerWorkload(kronecker.FactorShape.of(LAYERS), 50.0, 4, 20)
@@ -36,3 +41,22 @@ def test_the_bill_is_that_of_what_the_arrays_hold(name: str) -> None:
         assert use.joules(*SIZE) == billing.energy(paper, rows)
         assert use.words(*SIZE) == 320 * (320 + 2 * 1510) + 2 * 1510
     assert use.not_stated == ()
+
+
+@pytest.mark.parametrize("refinements", [0, 2])
+def test_the_host_at_rated_speed_is_that_of_a_prediction(refinements: int) -> None:
+    h100, it = Processor.named("h100"), Iteration(1510, 320, 32, 10, LAYERS)
+    predicted = predict(
+        Device.preset("paper"),
+        model=Model(1510, LAYERS, ""),
+        batch_size=32,
+        outputs=10,
+        processor=h100,
+        analog=AnalogSettings(refinements=refinements),
+    )
+    factors = factors_of(predicted)
+    assert factors is not None
+    for name, seconds in (("tngd", predicted.host_seconds), ("tkfac", factors.host_seconds)):
+        use = device_use("paper", {**registry.get(name).defaults, "refinements": refinements})
+        assert use is not None
+        assert use.rated_host_seconds(it, h100, "full") == pytest.approx(seconds)

@@ -33,6 +33,9 @@ def told(found, term):
     return next((each for each in found.paragraphs if each.term == term), None)
 
 
+ONLY = "a shorter step than its only digital second-order rival, NGD (Gram)"
+
+
 @pytest.fixture
 def study():
     return Study()
@@ -41,9 +44,12 @@ def study():
 @pytest.mark.parametrize(
     ("links", "said"),
     [
-        ((9e-3, 9e-3), "At all 2 sizes timed, a digital second-order optimizer had a shorter step"),
-        ((0.0, 0.0), "At all 2 sizes timed, the device had the shortest second-order step"),
-        ((0.0, 9e-3), "The device had the shortest second-order step at 1 of 2 sizes timed: N = 100"),
+        (
+            (9e-3, 9e-3),
+            "At all 2 sizes timed, a digital second-order optimizer had a shorter step than the device",
+        ),
+        ((0.0, 0.0), f"At all 2 sizes timed, the device had {ONLY}"),
+        ((0.0, 9e-3), f"The device had {ONLY}, at 1 of 2 sizes timed: N = 100"),
     ],
 )
 def test_the_bottom_line_counts_at_how_many_sizes_the_device_leads(study, links, said):
@@ -51,9 +57,24 @@ def test_the_bottom_line_counts_at_how_many_sizes_the_device_leads(study, links,
         study.cost("sgd", parameters, 1e-6)
         study.cost("ngd-gram", parameters, 3e-3)
         study.cost("tngd", parameters, 1e-3, link=link)
-    assert answered(study).bottom_line == f"{said}{' than the device' * (min(links) > 0)} " + (
-        "(differences confirmed at all of them)."
-    )
+    assert answered(study).bottom_line == f"{said} (differences confirmed at all of them)."
+
+
+@pytest.mark.parametrize(
+    ("times", "rivals"),
+    [
+        ({}, "its only digital second-order rival, NGD (CG)"),
+        ({"kfac": (4e-3, 4e-3, 4e-3)}, "its quickest digital second-order rival, NGD (CG)"),
+        ({"kfac": (2e-3, 4e-3, 4e-3)}, "its quickest digital second-order rivals, K-FAC and NGD (CG)"),
+        ({"kfac": (2e-3, 4e-3, 4e-3), "ngd-gram": (4e-3, 2e-3, 4e-3)}, "every digital second-order rival"),
+    ],
+)
+def test_a_lead_names_whom_it_is_over_and_whether_there_was_another(study, times, rivals):
+    for place, parameters in enumerate((100, 200, 300)):
+        study.cost("tngd", parameters, 1e-3)
+        for rival, own in {"ngd-cg": (3e-3, 3e-3, 3e-3), "sgd": (1e-6, 1e-6, 1e-6), **times}.items():
+            study.cost(rival, parameters, own[place])
+    assert f"the device had a shorter step than {rivals} (" in answered(study).bottom_line
 
 
 @pytest.mark.parametrize("winners", [(0,), (1, 2), (0, 1, 2, 3)])
@@ -115,6 +136,7 @@ def test_cost_and_what_holds_the_device_back_are_the_medians_at_one_size(study):
 
 
 def test_learning_names_the_device_and_the_best_other_with_what_seeds_tell(study):
+    study.cost("sgd", 100, 1e-6)
     study.train("tngd", [0.1] * 3, accuracy=[0.9, 0.92, 0.94])
     study.train("kfac", [0.2] * 3, accuracy=[0.5, 0.8, 0.9])
     study.train("sgd", [0.3] * 3, accuracy=[0.6, 0.7, 0.7])
@@ -147,6 +169,7 @@ def test_a_study_of_sweeps_alone_tells_what_they_decide(make_swept):
     )
     (tolerated,) = [each.text for each in answer(make_swept).paragraphs if each.term == "Imperfections"]
     assert found.bottom_line == tolerated
+    assert tolerated not in [each.text for each in found.paragraphs]
 
 
 def test_nothing_measured_is_said_and_named(study):

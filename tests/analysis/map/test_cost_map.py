@@ -95,7 +95,7 @@ def test_a_cell_is_blank_where_ninety_percent_of_the_draws_do_not_lie_within_a_f
         assert drawn.vouched[0, 0] == vouched
         assert drawn.error[0, 0] == pytest.approx(np.exp(1.6449 * sigma), rel=1e-3)
         row = drawn.table().iloc[0]
-        assert (row["cheapest"], row["region"] == "not vouched for") == (
+        assert (row["cheapest"], row["region"] == "not known") == (
             ("ngd-gram", False) if vouched else ("", True)
         )
         assert drawn.share("ngd-gram", confirmed=False) == float(vouched)

@@ -169,7 +169,7 @@ def test_figures_carry_grade_and_source():
         (["--problem", "mnist-cn"], "did you mean 'mnist-cnn'"),
         (["--problem", "mnist-cnn", "--set", "parameters=10"], "parameters must be at least 200"),
         (["--precision", "fp31"], "precision must be one of: fp64, fp32, tf32, bf16, fp16"),
-        (["--processor", "a100", "--precision", "fp64"], "give one of your own as flops (--flops)"),
+        (["--processor", "a100", "--precision", "fp64"], "state its operations per second: --flops RATE"),
         (
             ["--processor", "a100", "--host-precision", "fp8"],
             "host_precision must be one of: fp64, fp32, tf32, bf16, fp16; not 'fp8'",

@@ -40,7 +40,7 @@ def test_a_row_for_every_optimizer_timed_at_the_one_size_named_above_it(records)
         value, unit = shown.split()
         assert float(value) * units[unit] == pytest.approx(row.total_median_s, rel=5e-3)
         assert (device == "–") is not infos[row.optimizer].modelled
-    assert "of it the device, modelled" in text
+    assert "of which the device, modelled" in text
     assert (
         text.rstrip().splitlines()[-1].strip() == "Cost and training trials: 1 diverged, 258 ok, 12 skipped"
     )

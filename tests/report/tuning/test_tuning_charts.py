@@ -92,7 +92,7 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
         {"tuned": {"adam": {"lr": 0.01}}, "tuning_record": {"search": decided, "adam": adam}}, known
     )
     assert table.rows[0][4] == "0.210 (1 failed)"
-    assert "Then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
+    assert "Then the 3 best of each, 4 runs of 10 epochs on further seeds" in table.caption
     (bare,) = tuned_tables(
         {"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": optimizer_info("other[tuned]", "other")}
     )

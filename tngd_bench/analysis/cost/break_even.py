@@ -148,11 +148,16 @@ class BreakEven:
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
         early = f". It is ahead below m ≈ {_rounded(self.below)} too" if self.below else ""
         if np.isinf(self.rows_m):
-            doubt = "" if np.isinf(self.low) else f". Some draws cross, from m ≈ {_rounded(self.low)} on"
+            doubt = (
+                ""
+                if np.isinf(self.low)
+                else f". Within its error the prediction may cross from m ≈ {_rounded(self.low)} on"
+            )
             only = f". {name} is ahead below m ≈ {_rounded(self.below)} only" if self.below else ""
             return f"{name} against {rival}: no crossover in range ({span}) {where}{only}{doubt}"
         if self.rows_m <= self.smallest * (1 + 1e-9):
-            return f"{name} is ahead of {rival} at every m in range ({span}) {where}. Crossover in draws: {bounds}"
+            doubt = f"Crossover within the prediction's error: {bounds}"
+            return f"{name} is ahead of {rival} at every m in range ({span}) {where}. {doubt}"
         return f"{name} overtakes {rival} above m ≈ {_rounded(self.rows_m)} {bounds} {where}{early}"
 
     def _bound(self, value: float) -> str:

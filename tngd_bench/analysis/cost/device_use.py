@@ -7,7 +7,10 @@ from typing import Any
 from tngd_bench import arguments
 from tngd_bench.analysis.cost.recorded_devices import recorded_device
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers.costs import host_cost_of
+from tngd_bench.optimizers.factor_roofline import ON_DEVICE
 from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.roofline import rated_host_seconds, seconds_of
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, energy, latency, parts_of, words_on_link
@@ -15,6 +18,7 @@ from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.parts import Parts
+from tngd_bench.spu.processor import Processor
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class DeviceUse:
         """Return the numbers over the link, both directions."""
         return words_on_link(self.device, self.work(*size))
 
+    def rated_host_seconds(self, it: Iteration, processor: Processor, upload: str) -> float | None:
+        """Return the least seconds of its host in the iteration `it`; None where memory is short."""
+        return rated_host_seconds(it, upload, processor, self.analog)
+
     @property
     def overlapped_s(self) -> float:
         """Seconds of the relaxation that run beside the host's work: the delay."""
@@ -53,11 +61,6 @@ class DeviceUse:
     def not_stated(self) -> tuple[str, ...]:
         """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
         return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated
-
-    @property
-    def runs_depend_on_size(self) -> bool:
-        """Whether an iteration takes more relaxations at some sizes than at others."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,11 @@ class FactorUse(DeviceUse):
         """Return the numbers over the link, both directions."""
         return kronecker.words_on_link(self._factors(size))
 
-    @property
-    def runs_depend_on_size(self) -> bool:
-        """Whether an iteration takes more relaxations at some sizes than at others."""
-        return True
+    def rated_host_seconds(self, it: Iteration, processor: Processor, upload: str) -> float | None:
+        """Return the least seconds of its host in the iteration `it`; None where memory is short."""
+        settings = {"inverse_interval": self.refresh_interval, "refinements": self.analog.refinements}
+        cost = host_cost_of(ON_DEVICE, it, itemsize=processor.itemsize, settings=settings)
+        return seconds_of(cost, processor)
 
     def _factors(self, size: tuple[Any, ...]) -> kronecker.KroneckerWorkload:
         shapes = kronecker.FactorShape.of(size[3])
@@ -105,10 +109,10 @@ class PreconditionerUse(DeviceUse):
 
     cg: CGIterations = field(default_factory=CGIterations)
 
-    @property
-    def runs_depend_on_size(self) -> bool:
-        """Whether an iteration takes more relaxations at some sizes than at others."""
-        return True
+    def rated_host_seconds(self, it: Iteration, processor: Processor, upload: str) -> float | None:
+        """Return the least seconds of its host in the iteration `it`; None where memory is short."""
+        stopped = replace(it, cg=self.cg)
+        return seconds_of(host_cost_of("ngd-cg-device", stopped, upload, processor.itemsize), processor)
 
     def work(self, parameters: int, batch_size: int, outputs: int, layers: tuple[Layer, ...]) -> Workload:
         """Return the workload of one iteration."""

@@ -20,7 +20,7 @@ from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.studies.store import columns as c
 
 _NAMED = 2
-"""Sizes that the bottom line names."""
+"""Sizes, or rivals, that the bottom line names at most."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Answer:
         """Return the whole answer as terms with their text, for a document without a layout of its own."""
         told = [("Bottom line", " ".join((self.bottom_line, *self.facts)))]
         told += [(each.term, each.text) for each in self.paragraphs]
-        return (*told, *([("Not asked", self.not_asked)] if self.not_asked else []))
+        return (*told, *([("Left out", self.not_asked)] if self.not_asked else []))
 
 
 def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
@@ -65,6 +65,7 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
         if found is not None:
             made.append(Paragraph(term, *found))
     first, *rest = made
+    rest = [each for each in rest if each.text != first.text]
     return Answer(first.text, _facts(results), tuple(rest), _not_asked(results, judged), tuple(failed))
 
 
@@ -79,17 +80,16 @@ def _bottom_line(results: Results) -> Text:
     at_all = "At the one size timed" if sizes + open_sizes == 1 else timed
     own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
     had = "had" if (own if 0 < ahead < sizes else confirmed) else "seemed to have"
+    text = f"{at_all}, a digital second-order optimizer {had} a shorter step than the device"
+    if ahead:
+        beaten = [str(lead.runner_up) for (*_, lead), first in zip(duels, won, strict=True) if first]
+        lead_words = f"device {had} a shorter step than {_rivals(results, beaten)}"
+        text = f"{at_all}, the {lead_words}"
     if 0 < ahead < sizes:
         fewer = bool(open_sizes) or ahead <= sizes / 2
         named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-        text = (
-            f"The device {had} the shortest second-order step at {ahead} of {sizes + open_sizes} sizes timed"
-        )
+        text = f"The {lead_words}, at {ahead} of {sizes + open_sizes} sizes timed"
         text += f": {named}" if fewer else f", all but {named}"
-    elif ahead:
-        text = f"{at_all}, the device {had} the shortest second-order step"
-    else:
-        text = f"{at_all}, a digital second-order optimizer {had} a shorter step than the device"
     if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
         doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
     elif sizes == 1:
@@ -102,6 +102,17 @@ def _bottom_line(results: Results) -> Text:
         doubt = f"differences confirmed at {told}"
     bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
     return f"{text} ({doubt}{bounds}).", "", ""
+
+
+def _rivals(results: Results, beaten: Sequence[str]) -> str:
+    """Return whom the device was ahead of: the quickest digital rival at each size, and whether it was the only one."""
+    infos, timed = results.infos, set(results.timed_costs[c.OPTIMIZER])
+    digital = {infos[each].method for each in timed if infos[each].second_order and not infos[each].modelled}
+    names = list(dict.fromkeys(paragraphs.name(results, label) for label in beaten))
+    if len(names) > _NAMED:
+        return "every digital second-order rival"
+    which = "only" if len(digital) == 1 else "quickest"
+    return f"its {which} digital second-order rival{'s' * (len(names) > 1)}, {quantities.listed(names)}"
 
 
 def _sizes(settings: Sequence[Mapping[str, Any]], chosen: Sequence[bool]) -> str:

@@ -144,8 +144,8 @@ def _apart(quotient: float, ratio: iteration_cost.Ratio) -> str:
     if ratio.low <= quotient <= ratio.high and 1.0 / _AGREE <= quotient / ratio.value <= _AGREE:
         return ""
     return (
-        " That ratio is the median of iterations in pairs. The medians themselves are as "
-        f"{quantities.significant(quotient)} to 1: the times scatter."
+        " That ratio is the median over paired iterations. The quotient of the two medians is "
+        f"{quantities.significant(quotient)}, since the times scatter."
     )
 
 

@@ -10,7 +10,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.setting_names import DESCRIBED, parameter_name
+from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.sweep_kinds import without_scale
@@ -163,24 +163,20 @@ def _harshness(tolerance: Tolerance) -> float:
     return -tolerance.worst_inside if larger_is_milder(tolerance.parameter) else tolerance.worst_inside
 
 
-def _unit(tolerance: Tolerance) -> str:
-    info = DESCRIBED.get(tolerance.parameter)
-    return " bits" if info is not None and info.unit == "bits" else ""
-
-
 def _level(tolerance: Tolerance) -> str:
     """Return the levels inside and outside, e.g. "up to 0.001, not 0.1 (0.01 undecided)"."""
-    unit = _unit(tolerance)
-    inside, outside = map(quantities.level, (tolerance.worst_inside, tolerance.first_outside))
+    inside, outside = (
+        value_text(tolerance.parameter, level) for level in (tolerance.worst_inside, tolerance.first_outside)
+    )
     after = f"{_diverged(tolerance)}{_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
         if tolerance.undecided:
-            return f"at no level for certain{'' if none_outside else f', not {outside}{unit}'}{after}"
-        return f"at no level, not even {outside}{unit}{after}"
+            return f"at no level for certain{'' if none_outside else f', not {outside}'}{after}"
+        return f"at no level, not even {outside}{after}"
     if none_outside and not tolerance.undecided:
-        return f"at every level, to {inside}{unit}"
-    return f"{_direction(tolerance)} {inside}{unit}{'' if none_outside else f', not {outside}'}{after}"
+        return f"at every level, to {inside}"
+    return f"{_direction(tolerance)} {inside}{'' if none_outside else f', not {outside}'}{after}"
 
 
 def _undecided(tolerance: Tolerance) -> str:
@@ -213,22 +209,22 @@ def _change(each: ScoredTolerance) -> str:
 
 
 def tolerance_text(tolerance: Tolerance) -> str:
-    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01, outside from 0.1 (5 seeds)"."""
+    """Return one tolerance as a predicate: "no worse than ideal up to programming error = 0.01, worse from 0.1 on"."""
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
-    unit = _unit(tolerance)
     inside, outside = (
-        f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
+        value_text(tolerance.parameter, level) for level in (tolerance.worst_inside, tolerance.first_outside)
     )
     ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
     behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
         if not tolerance.undecided:
-            return f"outside already at the mildest level measured, {outside} {behind}"
-        return f"inside at no level for certain{'' if none_outside else f', outside from {outside}'} {behind}"
+            return f"worse than ideal already at the mildest level measured, {name} = {outside} {behind}"
+        where = "every level measured" if none_outside else f"milder levels, worse from {name} = {outside} on"
+        return f"undecided at {where} {behind}"
     if none_outside and not tolerance.undecided:
-        return f"inside at every level measured, to {inside} {behind}"
-    beyond = "" if none_outside else f", outside from {quantities.level(tolerance.first_outside)}{unit}"
-    return f"inside {_direction(tolerance)} {inside}{beyond} {behind}"
+        return f"no worse than ideal at every level measured, to {name} = {inside} {behind}"
+    beyond = "" if none_outside else f", worse from {outside} on"
+    return f"no worse than ideal {_direction(tolerance)} {name} = {inside}{beyond} {behind}"

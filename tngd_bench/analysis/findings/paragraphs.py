@@ -218,7 +218,7 @@ def measure_next(results: Results) -> Text | None:
     few = sum(lead.ratio is None or not lead.ratio.tested for *_, lead in found)
     if few:
         needed = f"{iteration_cost.MINIMUM_PROCESSES} processes"
-        return f"{needed} a size: {few} of {len(found)} sizes had too few for a test.", needed, "cost"
+        return f"{needed} per size: {few} of {len(found)} sizes had too few for a test.", needed, "cost"
     section = convergence.main_training(results)
     if section is None:
         return None

@@ -85,7 +85,7 @@ class CheapestMap:
             frame["at_best"] = np.where(is_open, least, "")
         region = np.where(self.plane.measured.ravel(), "between measured sizes", "modelled")
         frame["confidence"], frame["confirmed"] = self.confidence.ravel(), self.confirmed.ravel()
-        frame["region"] = np.where(vouched, region, "not vouched for")
+        frame["region"] = np.where(vouched, region, "not known")
         frame["error_factor"] = self.error.ravel()
         for label, seconds in zip(self.labels, self.seconds, strict=True):
             frame[f"{label}{'_at_least' if label in self.bounds else ''}_s"] = seconds.ravel()

@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import rated_host_seconds, rated_seconds
+from tngd_bench.optimizers.roofline import rated_seconds
 from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
@@ -60,10 +61,13 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
         seconds = rated_seconds(view.infos[label].method, it, processor)
         yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor), digital=True)
     for title, use in view.devices:
-        known = not use.runs_depend_on_size
-        host = rated_host_seconds(it, use.device.upload, processor, use.analog) if known else None
-        bill = use.joules(n, b, d_z, layers)
-        yield _Bar(title, _joules(host, processor), bill.at_least, unpriced=quantities.items(bill.not_stated))
+        bill, host = use.joules(n, b, d_z, layers), host_joules(use, it, processor)
+        yield _Bar(title, host, bill.at_least, unpriced=quantities.items(bill.not_stated))
+
+
+def host_joules(use: DeviceUse, it: Iteration, processor: Processor) -> float | None:
+    """Return the least joules of a device's host; None where memory is short."""
+    return _joules(use.rated_host_seconds(it, processor, use.device.upload), processor)
 
 
 def _measured(view: MapView) -> Iterator[_Bar]:
@@ -133,7 +137,7 @@ def _draw(axes: Axes, place: float, bar: _Bar, ends: tuple[float, float]) -> Non
 def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: Any) -> Chart:
     main = view.calibrations.main
     where = f"N = {quantities.count(main[c.PARAMETERS])}, b = {main[c.BATCH_SIZE]}, d_z = {main[c.OUTPUTS]}"
-    source = processor.sources["power_watt"]
+    source = processor.sources["power_watt"].words
     rivals = [bar for bar in bars if bar.rival is not None]
     least = min(rivals, key=lambda bar: bar.rival or 0.0, default=None)
     hosts = [bar.host for bar in bars if bar.host is not None]
@@ -145,10 +149,10 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         slugs.slug("energy", PROCESSOR),
         f"Energy per iteration with the host on {processor.title} ({where})",
         f"Modelled joules of an iteration at {where}. {said}".strip(),
-        f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source.source}, grade "
-        f"{source.grade}), lower bounds. Device: items with a price; a dotted end has items without one, which are "
-        "unknown. The energy of a host that waits is not counted. The power of the measured machine is not recorded; "
-        "“tngd-bench report --host-watts” states it.",
+        f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source}), lower bounds. "
+        "Device: items with a price; a dotted end has items without one, which are unknown. The energy of a host that "
+        "waits is not counted. The power of the measured machine is not recorded; “tngd-bench report --host-watts” "
+        "states it.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}

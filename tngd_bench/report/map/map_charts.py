@@ -22,10 +22,10 @@ from tngd_bench.studies.store import columns as c
 
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
-    "the lead is confirmed, in 95 % of the draws and between measured sizes of the optimizer that leads. Faint: not "
-    "confirmed. The draws vary the calibration, the run, and the distance from measured sizes. Circles: measured "
-    "sizes. Blank: the times of the two quickest are not known to within a factor of 1.5 in 90 % of the draws, or "
-    "there is no such model. No memory limit is applied."
+    "the lead is confirmed: it has a probability of 95 % and lies between measured sizes of the optimizer that leads. "
+    "Faint: not confirmed. Probabilities count the errors of the rates, of the run, and of the distance from measured "
+    "sizes. Circles: measured sizes. Blank: the times of the two quickest are not known to within a factor of 1.5 "
+    "(probability 90 %), or there is no such model. No memory limit is applied."
 )
 
 AS_ABOVE = "Predicted; faint, blank and circles as in the first map."
@@ -112,7 +112,7 @@ def panels_map(view: MapView, case: Panels) -> Chart:
     return Chart(
         slugs.slug(case.name),
         case.title,
-        f"{case.title}. Share of the sizes won, of those vouched for. {words}",
+        f"{case.title}. Share of the coloured sizes at which each is the cheapest. {words}",
         case.note,
         figure,
         frame,
@@ -146,7 +146,7 @@ def _shares(found: CheapestMap, infos: Infos) -> str:
             parts.append(f"{infos[label].title} {quantities.percent(won)} ({sure} confirmed{beyond})")
         if (at_best := found.share_at_best(label)) > 0:
             parts.append(f"{infos[label].title} {quantities.percent(at_best)} at best")
-    return ", ".join(parts) or "no size has a model that is vouched for"
+    return ", ".join(parts) or "none, as no size has times known to within a factor of 1.5"
 
 
 def alt(found: CheapestMap, infos: Infos, what: str) -> str:
@@ -155,5 +155,5 @@ def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     rows, columns = map_drawing.shown_cells([found])
     sizes = span_text(plane.sizes[cell] for cell in columns)
     values = span_text(plane.values[cell] for cell in rows)
-    shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
+    shares = f"Share of the coloured sizes at which each is the cheapest: {_shares(found, infos)}."
     return f"Map of the {what} over N = {sizes} and {AXES[plane.axis]} {values}. {shares}"

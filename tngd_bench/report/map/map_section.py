@@ -62,7 +62,7 @@ def map_results(results: Results) -> MapResults:
 
 
 def _not_made(error: Exception) -> str:
-    return f"Not told: the section could not be made ({type(error).__name__}: {error})."
+    return f"Not known: the section could not be made ({type(error).__name__}: {error})."
 
 
 def map_section(view: MapView) -> Section:
@@ -138,8 +138,8 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
         "how well each size is predicted from the others. Beyond measured sizes the formula may fail. One prediction "
         "in twenty is then off by more than a factor of two at once. The error also grows with the distance from "
         "measured sizes: as fast as it did for the largest sizes when they were left out, and at least by "
-        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))}. The draws vary all of this, and the spread "
-        f"from run to run ({calibrations.run_spread.words})."
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))}. The error of a prediction holds all of "
+        f"this, and the spread from run to run ({calibrations.run_spread.words})."
     )
     return tables.table_of("calibration", caption, columns, data)
 
@@ -195,7 +195,7 @@ def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Ta
     columns = (
         words("rival", lambda each: infos[each.rival].title),
         Column("N", lambda each: number(each.parameters)),
-        Column("ahead above m [95 % of draws]", _above, "predicted"),
+        Column("ahead above m [95 % interval]", _above, "predicted"),
         Column(
             "ahead at small m too",
             lambda each: number(each.below or None, before="≤ ", none="–"),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.device_use import DeviceUse, FactorUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
@@ -18,10 +18,9 @@ from tngd_bench.optimizers.roofline import (
     hosted,
     making_flops,
     making_seconds,
-    rated_host_seconds,
     rated_seconds,
 )
-from tngd_bench.spu.billing import array_words, parts_of
+from tngd_bench.spu.billing import array_words
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
 
@@ -35,19 +34,13 @@ def explorer(
     """Return the data from which the page recomputes the map when link, τ, bits, t, upload or processor change.
 
     Seconds of every digital optimizer and of the host, measured with the factors that they are vouched for within, and
-    rated; words on the link, seconds that neither link nor τ decides and what overlap needs, per upload; items without
-    a stated time. Lists in row-major order of the plane, None where there is no model, or no memory for it.
+    rated; relaxations; words on the link, seconds that neither link nor τ decides and what overlap needs, per upload;
+    items without a stated time. Lists in row-major order of the plane, None where there is no model, or no memory.
     """
     device = calibrations.device_label
     assert device is not None
     labels = (*calibrations.digital, device)
-    words, fixed, streamed = {}, {}, {}
-    for upload in ("full", "factored"):
-        changed = replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
-        words[upload] = _flat(batch.link_words(changed))
-        still = replace(changed, analog=replace(use.analog, analog_time=0.0, samples=1, delay=0.0))
-        fixed[upload] = _flat(batch.device_seconds(still))
-        streamed[upload] = _streamed(batch, changed)
+    uploads = ("full",) if isinstance(use, FactorUse) else ("full", "factored")
 
     def factor(label: str) -> npt.NDArray[np.float64]:
         logs = calibrations.half_width(label, batch.distances[label])
@@ -59,20 +52,19 @@ def explorer(
         "values": list(batch.values),
         c.OUTPUTS: batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
-        "rated": {name: _rated(Processor.named(name), batch, infos) for name in Processor.names()},
-        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0])
+        "rated": {
+            name: _rated(Processor.named(name), batch, infos, use, uploads) for name in Processor.names()
+        },
+        "tiles": _flat(batch.at_each(lambda *size: float(use.parts(*size).tiles))[0])
         if use.device.is_tiled
         else None,
-        "cells": _flat(batch.at_each(lambda n, b, d_z, _: float(use.device.cells(n, b * d_z)))[0]),
+        "cells": _flat(batch.at_each(lambda *size: float(use.parts(*size).cells))[0]),
         "methods": {label: infos[label].method for label in labels},
         "titles": {label: infos[label].title for label in labels},
         "exact": list(exact),
         c.DEVICE: device,
-        "ensemble": use.analog.ensemble * use.analog.runs,
-        "host": {upload: _flat(batch.host[upload][0]) for upload in words},
-        "words": words,
-        "streamed": streamed,
-        "fixed": fixed,
+        **_modelled(batch, use, uploads),
+        "host": {upload: _flat(batch.host[upload][0]) for upload in uploads},
         c.NOT_STATED: [quantities.items([name]) for name in use.not_stated],
         "factors": {label: _flat(factor(label)) for label in labels},
         "vouched_factor": VOUCHED_FACTOR,
@@ -82,7 +74,7 @@ def explorer(
             "tau": float(np.log10(use.device.time_constant_s)),
             "bits": use.device.word_bits,
             "time": use.analog.analog_time + (use.analog.samples - 1) * use.analog.spacing,
-            "upload": use.device.upload,
+            "upload": use.device.upload if use.device.upload in uploads else uploads[0],
             "processor": "",
             "size": _nearest(batch.sizes, calibrations.main[c.PARAMETERS]),
             "batch": _nearest(batch.values, calibrations.main[c.BATCH_SIZE]),
@@ -91,9 +83,35 @@ def explorer(
     }
 
 
+def _modelled(batch: Plane, use: DeviceUse, uploads: Sequence[str]) -> dict[str, object]:
+    """Return the relaxations of an iteration and, per upload, words, seconds beside link and τ, and what overlaps."""
+
+    def seconds(changed: DeviceUse, time: float) -> npt.NDArray[np.float64]:
+        analog = replace(use.analog, analog_time=time, samples=1, delay=0.0)
+        return batch.device_seconds(replace(changed, analog=analog))
+
+    unlinked = {
+        upload: replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
+        for upload in uploads
+    }
+    relaxing = seconds(unlinked["full"], 2.0) - seconds(unlinked["full"], 1.0)  # linear in t
+    return {
+        "runs": _flat(relaxing / use.device.time_constant_s),
+        "words": {upload: _flat(batch.link_words(changed)) for upload, changed in unlinked.items()},
+        "streamed": {upload: _streamed(batch, changed) for upload, changed in unlinked.items()},
+        "fixed": {upload: _flat(seconds(changed, 1.0) - relaxing) for upload, changed in unlinked.items()},
+    }
+
+
 def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]]:
-    """Return what may be written while the host makes rows, words and seconds, and their share of its operations."""
+    """Return what may be written while the host makes rows, words and seconds, and their share of its operations.
+
+    Nothing for Kronecker factors, which need no rows.
+    """
     device = unlinked.device
+    if isinstance(unlinked, FactorUse):
+        nothing = _flat(batch.at_each(lambda *_: 0.0)[0])
+        return dict.fromkeys(("words", "seconds", "making"), nothing)
 
     def share(it: Iteration) -> float:
         flops = hosted(it, device.upload, unlinked.analog, None, 4)[0].flops
@@ -106,13 +124,15 @@ def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]
     }
 
 
-def _rated(processor: Processor, batch: Plane, infos: Infos) -> dict[str, object]:
+def _rated(
+    processor: Processor, batch: Plane, infos: Infos, use: DeviceUse, uploads: Sequence[str]
+) -> dict[str, object]:
     """Return the seconds of the digital optimizers and of the host on a processor at its rated speed."""
     digital = {
         label: partial(rated_seconds, infos[label].method, processor=processor) for label in batch.digital
     }
-    host = {each: partial(rated_host_seconds, upload=each, processor=processor) for each in batch.host}
-    making = {each: partial(making_seconds, upload=each, processor=processor) for each in batch.host}
+    host = {each: partial(use.rated_host_seconds, upload=each, processor=processor) for each in uploads}
+    making = {each: partial(making_seconds, upload=each, processor=processor) for each in uploads}
     return {
         "title": processor.title,
         "watts": processor.power_watt,

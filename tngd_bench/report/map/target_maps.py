@@ -76,7 +76,7 @@ def _lowest(found: target_map.Trained, every: Calibrations) -> tuple[CheapestMap
 
 
 def _maps(found: target_map.Trained, lowest: Sequence[CheapestMap]) -> Iterator[Map]:
-    """Yield the maps that have a size vouched for; the first says how to read them."""
+    """Yield the maps that have a coloured size; the first says how to read them."""
     note = _note(found)
     if items := quantities.items(item for use in found.uses.values() for item in use.not_stated):
         note += f" {AT_BEST} Not stated: {items}."
@@ -96,8 +96,8 @@ def _note(found: target_map.Trained) -> str:
         f"Iterations × seconds per iteration. Iterations are those measured on {found.problem} (circles: {sizes}), "
         "there and elsewhere. Seconds are as timed at the circles with the same settings, and predicted elsewhere. "
         "Hatched: not between these sizes, so that nobody has trained there: predicted. Faint: there, or where the "
-        "lead does not hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not "
-        "vouched for within a factor of 1.5."
+        "lead is less than 95 % probable, over seeds and rates. Full colour: confirmed. Blank: times not "
+        "known to within a factor of 1.5."
     )
 
 

@@ -13,20 +13,37 @@ from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.cost.iteration_cost import SETTING
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
+from tngd_bench.report.map.energy_chart import PROCESSOR, host_joules
 from tngd_bench.report.map.map_view import MapView, device_title
 from tngd_bench.report.map.panel_data import explorer
 from tngd_bench.report.map.parts_table import parts_table
 from tngd_bench.spu.billing import price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.file.devices import SET_HERE, SOURCE
 from tngd_bench.studies.store import columns as c
 
 TITLE = "What the device would have to do"
+
+
+def _without_panel(use: DeviceUse) -> str:
+    """Return why other devices cannot be tried on the page; empty where they can."""
+    if use.device.partial_sums_per_tau is not None:
+        reason = "this one converts partial sums while it relaxes"
+    elif use.analog.delay:
+        reason = "the study's optimizer lets the device relax beside the host (delay)"
+    else:
+        return ""
+    return (
+        f" Other devices cannot be tried here: {reason}, which the panel's formula does not have. “tngd-bench require” "
+        "says what a device needs."
+    )
 
 
 def what_if_section(view: MapView) -> tuple[Section, str]:
@@ -44,20 +61,18 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
     )
+    without_panel = _without_panel(use)
     section = Section(
         "what-if",
         TITLE,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
-        + (bounded if use.not_stated else ""),
+        + (bounded if use.not_stated else "")
+        + without_panel,
         charts=charts_of("what-if", view),
         tables=tuple(table for table in found if table is not None),
-        # the panel's formula has one relaxation an iteration, whatever the size, none beside the host, and no steps
         explorer=None
-        if use.runs_depend_on_size
-        or use.analog.refinements
-        or use.analog.delay
-        or use.device.partial_sums_per_tau is not None
+        if without_panel
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -81,13 +96,14 @@ def decides(view: MapView, use: DeviceUse) -> str:
         )
     parts = {
         "its host (measured)": float(own["digital_median_s"]),
-        "its link and writing (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
+        "sending and writing the arrays (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
         "its relaxation (modelled)": float(own[c.RELAX_S]),
     }
     longest = max(parts, key=lambda part: parts[part])
     head = (
-        f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} {longest} takes "
-        f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
+        f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])}, "
+        f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))} go to "
+        f"{longest}"
     )
     if exact.empty:
         return f"{head}. No exact natural gradient was timed there."
@@ -124,8 +140,14 @@ class _Row:
     batch_size: int
     outputs: int
     bill: Ledger
+    host: float | None
     unsourced: tuple[str, ...]
     """Items with a price, for which no source is given."""
+
+    @property
+    def least(self) -> float | None:
+        """Return the least joules of device and host; None where the host lacks memory."""
+        return None if self.host is None else self.host + (self.bill.at_least or 0.0)
 
     @property
     def unpriced(self) -> str:
@@ -163,19 +185,28 @@ def energy_table(
     if calibrations is None or label is None:
         return None
     sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
-    rows = [
-        _Row(title, n, b, d_z, bill, unsourced_items(use.device, bill, study))
-        for title, use in uses
+    processor, counts = Processor.named(PROCESSOR), calibrations.counts
+    models = [
+        (Iteration(n, b * d_z, b, d_z, layers, counts.cg), (n, b, d_z, layers))
         for n, b, d_z in sizes.itertuples(index=False)
-        if (layers := calibrations.counts.layers(n, d_z)) is not None
-        for bill in (use.joules(n, b, d_z, layers),)
+        if (layers := counts.layers(n, d_z)) is not None
+    ]
+    rows = [
+        _Row(
+            title, *size[:3], bill, host_joules(use, it, processor), unsourced_items(use.device, bill, study)
+        )
+        for title, use in uses
+        for it, size in models
+        for bill in (use.joules(*size),)
     ]
     columns = (
         words("device", lambda row: row.device),
         amount("N", c.PARAMETERS),
         Column("m", lambda row: number(row.batch_size * row.outputs)),
         *(Column(kind, partial(_part, kind=kind), tables.MODELLED) for kind in _KINDS),
-        Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
+        Column("device, total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
+        Column("host", lambda row: _bound(row.host), tables.MODELLED),
+        Column("device and host", lambda row: _bound(row.least), tables.MODELLED),
         words("items without a sourced price", lambda row: row.unpriced),
     )
     mixed = any(row.unsourced for row in rows)
@@ -183,15 +214,16 @@ def energy_table(
         ("prices that do not all have a source", "price") if mixed else ("sourced prices", "sourced price")
     )
     caption = (
-        f"Energy of one iteration of the device, by formula from {prices}; its host is not in it. A sum with an "
-        f"item that has no {price} is a lower bound (≥), or not stated where no item has one."
+        f"Energy of one iteration, by formula. Device: from {prices}; a sum with an item that has no {price} is a "
+        "lower bound (≥), or not stated where no item has one. Host: seconds at the rated speed of an "
+        f"{processor.title}, at {processor.power_watt:g} W, a lower bound."
     )
-    amounts = (*_KINDS, "total", "at_least")
+    amounts, hosted = (*_KINDS, "total", "at_least"), ("host_at_least", "device_and_host_at_least")
     names = (c.DEVICE, c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS)
     data = pd.DataFrame(
-        [(*attrgetter(*names)(row), *attrgetter(*amounts)(row.bill)) for row in rows],
-        columns=[*names, *amounts],
-    ).astype(dict.fromkeys(amounts, float))
+        [(*attrgetter(*names)(row), *attrgetter(*amounts)(row.bill), row.host, row.least) for row in rows],
+        columns=[*names, *amounts, *hosted],
+    ).astype(dict.fromkeys((*amounts, *hosted), float))
     return tables.table_of("energy", caption, columns, rows, data)
 
 
@@ -200,6 +232,10 @@ def _part(row: _Row, kind: str) -> Cell:
     items = row.bill.items.items()
     priced = [value for name, value in items if name.split("_")[0] == kind and value is not None]
     return _joules(getattr(row.bill, kind), sum(priced))
+
+
+def _bound(value: float | None) -> Cell:
+    return number(value, quantities.joules, "≥ ", "memory is short")
 
 
 def _joules(value: float | None, at_least: float | None) -> Cell:

@@ -4,6 +4,8 @@ The same figure gives the same bytes.
 """
 
 import io
+import itertools
+import math
 import re
 from typing import Any
 
@@ -25,7 +27,7 @@ _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
 def svg(chart: Chart) -> str:
     """Return the stand-alone SVG, on white; the same figure gives the same bytes."""
     words = {"Date": None, "Creator": None, "Title": chart.heading}
-    return _compact(_saved(chart, FigureCanvasSVG, format="svg", metadata=words).decode())
+    return _hatched(_compact(_saved(chart, FigureCanvasSVG, format="svg", metadata=words).decode()))
 
 
 _COORDINATES = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
@@ -50,6 +52,37 @@ def _compact(document: str) -> str:
 def _rounded(coordinates: str) -> str:
     short = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".rstrip("0").rstrip("."), coordinates)
     return " ".join(short.split())
+
+
+_PATTERN = re.compile(
+    r'<pattern id="([^"]+)"[^>]*>\n<rect [^>]*fill="([^"]+)"/>\n<path ([^>]+)/>\n</pattern>'
+)
+_SHAPE = re.compile(r'<path d="([^"]*)"( clip-path="[^"]*")? style="fill: url\(#([^)]+)\)([^"]*)"/>')
+_TILE = 72
+"""Side of a tile of a hatch in points, as matplotlib draws it."""
+
+
+def _hatched(document: str) -> str:
+    """Return an SVG whose hatches are lines, clipped by their shapes: a browser prints a pattern as a bitmap."""
+    fills = {name: fill for name, fill, _ in _PATTERN.findall(document)}
+    numbers = itertools.count()
+
+    def shape(found: re.Match[str]) -> str:
+        outline, clip, name, style = found.groups(default="")
+        faint = [f' opacity="{each}"' for each in re.findall(r"opacity: ([\d.]+)", style)[:1]]
+        style = re.sub(r"; (fill-|stroke-)?opacity: [\d.]+", "", style)
+        body = f'<path d="{outline}" style="fill: {fills[name]}{style}"/>'
+        points = [float(number) for number in re.findall(r"-?\d[\d.]*", outline)]
+        ends = [(min(each), max(each)) for each in (points[::2], points[1::2])]
+        if all(low < high for low, high in ends):
+            steps = (range(_TILE * int(low // _TILE), math.ceil(high), _TILE) for low, high in ends)
+            places = itertools.product(*steps)
+            tiles = "".join(f'<use xlink:href="#{name}" x="{x}" y="{y}"/>' for x, y in places)
+            own = f"{name}-{next(numbers)}"
+            body += f'\n<clipPath id="{own}"><path d="{outline}"/></clipPath>\n<g clip-path="url(#{own})">{tiles}</g>'
+        return f"<g{clip}{''.join(faint)}>{body}</g>"
+
+    return _PATTERN.sub(r'<path id="\1" \3/>', _SHAPE.sub(shape, document))
 
 
 def white(document: str) -> str:

@@ -130,7 +130,8 @@ def _table(table: Table) -> list[str]:
     lines = [escaped(table.caption), "", _row(map(escaped, titles)), _row(rules)]
     lines += [_row(map(escaped, row)) for row in table.rows[:ROWS_SHOWN]]
     if len(table.rows) > ROWS_SHOWN:
-        lines += ["", f"{len(table.rows) - ROWS_SHOWN} more rows in data/{table.name}.csv."]
+        more = len(table.rows) - ROWS_SHOWN
+        lines += ["", f"{more} more row{'s' * (more > 1)} in data/{table.name}.csv."]
     return lines
 
 

@@ -69,7 +69,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
         if results.infos[str(row.optimizer)].modelled
     }
     if devices:
-        columns["of it the device, modelled"] = devices
+        columns["of which the device, modelled"] = devices
     first, more = rows.iloc[0], summary.groupby(iteration_cost.SETTING).ngroups - 1
     size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
     return f"A step on {first[c.PROBLEM]} at {size}.{_others(more, 'size')}", columns

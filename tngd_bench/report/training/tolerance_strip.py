@@ -84,6 +84,11 @@ def _rows(results: Results) -> Iterator[_Row]:
         yield _Row(f"{name}{several}", note, (), {})
 
 
+def _cell_words(cell: tuple[str, str]) -> str:
+    text, verdict = cell
+    return f"{text} {_LOOKS[verdict][0][2:]}"
+
+
 @figure_of("tolerance", "how good the chip must be")
 def tolerance_chart(results: Results) -> Chart | None:
     """Draw all imperfections that were swept, and imperfect devices beside the ideal one, on one axis."""
@@ -113,7 +118,7 @@ def tolerance_chart(results: Results) -> Chart | None:
     handles = [Patch(edgecolor=MUTED.light, **look, label=label) for label, look in _LOOKS.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     told = "; ".join(
-        f"{row.heading} ({row.where}): {', '.join(f'{text} {_LOOKS[verdict][0][2:]}' for text, verdict in row.cells)}"
+        ": ".join(filter(None, (f"{row.heading} ({row.where})", ", ".join(map(_cell_words, row.cells)))))
         for row in rows
     )
     data = [row.about | {"level": text, "verdict": verdict} for row in rows for text, verdict in row.cells]

@@ -147,7 +147,7 @@ def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) ->
 
 FEWEST_TASKS = 3
 """Fewer tasks make no performance profile."""
-_CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
+_CLOCKS = {"iterations": "iterations", "modelled": "time, the device's included"}
 
 
 def _profiles(results: Results) -> Iterator[tuple[str, pd.DataFrame]]:

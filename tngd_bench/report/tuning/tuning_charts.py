@@ -72,6 +72,10 @@ def tuning_section(records: Records) -> Section:
     )
 
 
+def _runs(number: int, epochs: float) -> str:
+    return f"{number} run{'s' * (number != 1)} of {epochs:g} epoch{'s' * (epochs != 1)}"
+
+
 def searched(records: Records) -> str:
     """Return the extent of the search in one sentence."""
     tuning, (section, *finals) = records.study["tuning"], records.study["training"]
@@ -80,11 +84,11 @@ def searched(records: Records) -> str:
     sizes = quantities.count(float(records.trials[c.PARAMETERS].iloc[0]))
     return (
         f"Settings for {names} on {section['problem']} (N = {sizes}, b = {section['batch_size']}): "
-        f"{tuning['trials'] + 1} for each, {tuning['seeds']} run(s) of {tuning['epochs']:g} epoch(s), judged by "
+        f"{tuning['trials'] + 1} for each, {_runs(tuning['seeds'], tuning['epochs'])}, judged by "
         f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning[c.VALIDATION_SHARE])} of the "
         "training samples, held out of training."
         + "".join(
-            f" Finals: {tuning['finalists']} of each, {final['seeds']} run(s) of {final['epochs']:g} epoch(s)."
+            f" Finals: {tuning['finalists']} of each, {_runs(final['seeds'], final['epochs'])}."
             for final in finals
         )
     )
@@ -171,8 +175,8 @@ def _finals(search: Mapping[str, Any]) -> str:
     if not search.get("runs_per_finalist"):
         return ""
     return (
-        f". Then the {search['finalists_per_optimizer']} best of each, {search['runs_per_finalist']} run(s) of "
-        f"{search['final_epochs']:g} epoch(s) on further seeds, whose mean decides"
+        f". Then the {search['finalists_per_optimizer']} best of each, "
+        f"{_runs(search['runs_per_finalist'], search['final_epochs'])} on further seeds, whose mean decides"
     )
 
 
@@ -215,7 +219,7 @@ def _tuned_table(
     if search:
         budget = (
             f"{search['tries_per_optimizer']} settings for each ({search['drawn_per_optimizer']} drawn, and the "
-            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}. "
+            f"study's own), {_runs(search['runs_per_try'], search['epochs'])}{_finals(search)}. "
             f"Searched on {search['problem']}, N = {quantities.count(search['parameters'])}, "
             f"b = {search['batch_size']}, in {quantities.seconds(search['seconds'])}. Sampler: "
             f"{search['sampler'].replace('_', ' ')}. Made on {search['date']} by “{search['command']}”."

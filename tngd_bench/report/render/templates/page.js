@@ -156,13 +156,13 @@
     const timed = rivals.filter((label) => digital[label][place] !== null);
     if (timed.length === 0 || hosts[upload][place] === null) return `${where} there is no model, or no memory for it.`;
     const best = timed.reduce((one, other) => digital[other][place] < digital[one][place] ? other : one);
-    const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.ensemble * time * tau;
+    const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.runs[place] * time * tau;
     const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
     const target = field("target"), allowed = digital[best][place] / target.valueAsNumber;
     const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
     const times = taken > fastest ? `${(taken / fastest).toPrecision(3)} times slower than` : `${(fastest / taken).toPrecision(3)} times faster than`;
     const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${(1e3 * value).toPrecision(3)} mJ` : `${value.toPrecision(3)} J`; };
-    const needed = !target.validity.valid ? [] : ["full", "factored"].filter((way) => hosts[way][place] !== null).map((way) => {
+    const needed = !target.validity.valid ? [] : Object.keys(known.words).filter((way) => hosts[way][place] !== null).map((way) => {
       const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
       if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
       const most = Math.min(64, Math.floor(left * rate / words));
@@ -200,13 +200,13 @@
     const wins = {};
     let total = 0;
     for (const { place, row, column, box, title } of cells) {
-      // seconds of each with the factor that they are vouched for within; the device's own part is modelled exactly
+      // seconds of each with the factor that they are known to within; the device's own part is modelled exactly
       const found = rivals
         .filter((label) => digital[label][place] !== null)
         .map((label) => ({ label, value: digital[label][place], factor: factorOf(label, place) }));
       const host = hosts[upload][place];
       if (host !== null) {
-        const value = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
+        const value = host + known.fixed[upload][place] + known.runs[place] * time * tau + known.words[upload][place] * bits / rate;
         found.push({ label: known.device, value, factor: 1 + host * (factorOf(known.device, place) - 1) / value });
       }
       found.sort((a, b) => a.value - b.value);
@@ -217,7 +217,7 @@
       box.classList.toggle("far", !rated && !known.near[place]);
       const bound = best === known.device && known.not_stated.length > 0;
       box.classList.toggle("bound", bound);
-      if (best === null) { title.textContent = found.length > 0 ? "not vouched for" : "no model"; continue; }
+      if (best === null) { title.textContent = found.length > 0 ? "times not known well enough" : "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
       title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${rated || known.near[place] ? "" : ", digital part extrapolated"}`;
@@ -225,7 +225,7 @@
     panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
     svg.style.display = parts.length > 0 ? "" : "none";
-    panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the sizes won, of those vouched for: ${parts.join(", ")}.` : "No size is vouched for.";
+    panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the coloured sizes at which each is the cheapest: ${parts.join(", ")}.` : "At no size are times known to within a factor of 1.5.";
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
       const item = document.createElement("li");
