@@ -199,35 +199,39 @@ def _over_overhead(sizes: Array, costs: Array) -> tuple[Array, Array, Array]:
 
 # Draws fitted at once: the values of so many at 7 sizes and 101 exponents fill a quarter of a megabyte, a cache.
 _BLOCK = 48
+_GRIDS = (101, 11, 11, 11)
+"""Exponents tried, each time between the neighbours of the best one."""
 
 
 def _over_overhead_of_block(relative: Array, costs: Array) -> tuple[Array, Array, Array]:
     """Return p, a and b of each column of contiguous (S, D) inputs, over whose first axis sums are fast."""
-    scale = costs
+    scale, first = costs, relative[..., None] ** (LARGEST_EXPONENT * np.linspace(0.0, 1.0, _GRIDS[0]))
     for _ in range(2):  # residuals relative to the data favour low outliers: refit relative to the first fit
-        best, a, b = _search(relative, costs, scale)
+        best, a, b = _search(relative, costs, scale, first)
         scale = a + b * relative**best
     return best, a, b
 
 
-def _search(relative: Array, costs: Array, scale: Array) -> tuple[Array, Array, Array]:
+def _search(relative: Array, costs: Array, scale: Array, first: Array) -> tuple[Array, Array, Array]:
+    """Return p, a and b; `first` are the powers of the first grid, (S, D, P)."""
     columns = np.arange(costs.shape[1])
     low, high = np.zeros(len(columns)), np.full(len(columns), LARGEST_EXPONENT)
     best = low
-    for points in (101, 11, 11, 11):
+    for place, points in enumerate(_GRIDS):
         grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, points)
-        best = grid[columns, _weights(relative, costs, scale, grid)[2].argmin(axis=1)]
+        powers = relative[..., None] ** grid if place else first
+        best = grid[columns, _weights(powers, costs, scale)[2].argmin(axis=1)]
         step = (high - low) / (points - 1)
         low, high = np.maximum(best - step, 0.0), np.minimum(best + step, LARGEST_EXPONENT)
-    a, b, _ = _weights(relative, costs, scale, best[:, None])
+    a, b, _ = _weights(relative[..., None] ** best[:, None], costs, scale)
     return best, a[:, 0], b[:, 0]
 
 
-def _weights(relative: Array, costs: Array, scale: Array, exponents: Array) -> tuple[Array, Array, Array]:
-    """Return a, b ≥ 0 that minimise Σ ((a + b·Nᵖ − y)/scale)² for each of `exponents` (D, P), and that sum: (D, P)."""
-    relative, costs, scale = relative[..., None], costs[..., None], scale[..., None]
+def _weights(powers: Array, costs: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """Return a, b ≥ 0 that minimise Σ ((a + b·Nᵖ − y)/scale)² for each of the `powers` Nᵖ (S, D, P), and that sum."""
+    costs, scale = costs[..., None], scale[..., None]
     u = 1.0 / scale
-    v = relative**exponents / scale
+    v = powers / scale
     y = costs / scale
     uu, uv, vv = (u * u).sum(0), (u * v).sum(0), (v * v).sum(0)
     uy, vy = (u * y).sum(0), (v * y).sum(0)
