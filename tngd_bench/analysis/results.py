@@ -141,14 +141,15 @@ class Results:
     @cached_property
     def tolerances(self) -> Mapping[CurveMetric, tuple[Tolerance, ...]]:
         """The tolerance in every sweep of `on_scales`, by the metric judged; see `tolerance.tolerances`."""
-        return {score: tolerances(self.on_scales, score) for score in registered_metrics.judged()}
+        loss, *others = registered_metrics.judged()
+        known = [score for score in others if self.on_scales[score.final].notna().any()]
+        return {score: tolerances(self.on_scales, score) for score in (loss, *known)}
 
     @cached_property
     def scored_tolerances(self) -> tuple[ScoredTolerance, ...]:
         """The same of the loss and the leading test score together."""
-        losses, score = self.tolerances[TRAINING_LOSS], leading(self.on_scales)
-        scored = self.on_scales[score.final].notna().any()
-        scores = self.tolerances[score] if scored else (None,) * len(losses)
+        losses = self.tolerances[TRAINING_LOSS]
+        scores = self.tolerances.get(leading(self.on_scales), (None,) * len(losses))
         return tuple(map(ScoredTolerance.of, losses, scores))
 
     @cached_property

@@ -23,6 +23,7 @@ residual that F > 4, and more than a parabola does, the interval holds the t-int
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +87,20 @@ def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int 
     positive are left out. `draws` bootstrap draws come from `seed`, so the same frame gives the same fit.
     """
     sizes, blocks = _blocks(samples)
+    packed = tuple(tuple(block.tobytes() for block in processes) for processes in blocks)
+    return _fitted(tuple(map(float, sizes)), packed, draws, seed)
+
+
+@lru_cache(maxsize=512)
+def _fitted(
+    known_sizes: tuple[float, ...], packed: tuple[tuple[bytes, ...], ...], draws: int, seed: int
+) -> ScalingFit:
+    """Return the fit of costs by size and process: claims ask for fits that a table has as well."""
+    sizes = np.array(known_sizes)
+    blocks = [[np.frombuffer(block) for block in processes] for processes in packed]
     medians = np.array([np.median(np.concatenate(processes)) for processes in blocks])
     local = np.diff(np.log(medians)) / np.diff(np.log(sizes)) if len(sizes) > 1 else np.array([])
-    known = (tuple(map(float, sizes)), tuple(map(float, medians)))
+    known = (known_sizes, tuple(map(float, medians)))
     if len(sizes) < MINIMUM_SIZES:
         note = f"no exponent: {len(sizes)} sizes, at least {MINIMUM_SIZES} needed"
         return ScalingFit(*known, None, None, float("nan"), tuple(map(float, local)), note)
