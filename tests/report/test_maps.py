@@ -283,7 +283,9 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
     results = Results(records)
     seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
-    found = target_map.timed_alike(target_map.trained(results.trials, results.hits, "digits-mlp", seconds)[0])
+    found = target_map.timed_alike(
+        next(target_map.trained(results.trials, results.hits, "digits-mlp", seconds))
+    )
     every = target_map.with_first_order(calibrations, results)
     (size,) = found.sizes.to_dict("records")
     area = plane(every, "batch_size", size["outputs"], (size["parameters"],), (size["batch_size"],))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import parameter_name
@@ -54,8 +55,14 @@ def worded(text: str, titles: Mapping[str, str]) -> str:
         method = label.partition("[")[0]
         return titles[label] if label in titles else name(registry.get(method).title, label_texts(label))
 
+    return _labels(tuple(titles), registry.names()).sub(title, text)
+
+
+@lru_cache(maxsize=8)
+def _labels(titled: tuple[str, ...], methods: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of a label: one of those `titled`, or a method with settings."""
     registered = (
-        rf"{re.escape(method)}(?:\[[^\[\]]*\])?" for method in sorted(registry.names(), key=len, reverse=True)
+        rf"{re.escape(method)}(?:\[[^\[\]]*\])?" for method in sorted(methods, key=len, reverse=True)
     )
-    labels = [*map(re.escape, sorted(titles, key=len, reverse=True)), *registered]
-    return re.sub(rf"(?<![\w-])(?:{'|'.join(labels)})(?![\w\[-])", title, text)
+    labels = [*map(re.escape, sorted(titled, key=len, reverse=True)), *registered]
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(labels)})(?![\w\[-])")

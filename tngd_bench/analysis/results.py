@@ -14,8 +14,14 @@ from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
-from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.device_pairs import DevicePair, device_pairs
+from tngd_bench.analysis.training.final_scores import final_values, leading
+from tngd_bench.analysis.training.loss_curves import LossCurves
+from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.time_to_target import Target, hit_times, study_targets, time_to_target
+from tngd_bench.analysis.training.tolerance import ScoredTolerance, Tolerance, tolerances
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records, read_records
 
@@ -31,20 +37,25 @@ class Results:
         Records, or the folder that has a store or is one.
     clocked : bool
         Whether the seconds of the curves are those of cost sections already.
+    losses : LossCurves, optional
+        The loss curves of these runs, and perhaps of others, where they exist already.
 
     Notes
     -----
     `study`, `environment`, `trials` and `costs` are those of `Records`; `curves` too, with `modelled_s` on the clock of
-    the cost sections. The frames are shared: change none of them.
+    the cost sections; `losses` are the smoothed losses of all runs. The frames are shared: change none of them.
     """
 
-    def __init__(self, source: Records | Path | str, *, clocked: bool = False) -> None:
+    def __init__(
+        self, source: Records | Path | str, *, clocked: bool = False, losses: LossCurves | None = None
+    ) -> None:
         records = source if isinstance(source, Records) else read_records(Path(source))
         if not clocked:
             curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
             records = replace(records, curves=curves)
         self.records, self.study, self.environment = records, records.study, records.environment
         self.trials, self.costs, self.curves = records.trials, records.costs, records.curves
+        self.losses = losses or LossCurves(self.curves)
 
     @classmethod
     def of(cls, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame) -> Results:
@@ -59,7 +70,8 @@ class Results:
             return frame[here if problem is None else here & (frame[c.PROBLEM] == problem)]
 
         trials, costs, curves = map(part, (self.trials, self.costs, self.curves))
-        return Results(replace(self.records, trials=trials, costs=costs, curves=curves), clocked=True)
+        records = replace(self.records, trials=trials, costs=costs, curves=curves)
+        return Results(records, clocked=True, losses=self.losses)
 
     def of_kind(self, kind: str) -> pd.DataFrame:
         """Return the trials of a kind: "cost" or "training"."""
@@ -120,6 +132,30 @@ class Results:
     def final(self) -> pd.DataFrame:
         """One row per training trial with its last values; see `final_scores.final_values`."""
         return final_values(self.trials, self.curves)
+
+    @cached_property
+    def on_scales(self) -> pd.DataFrame:
+        """The rows of `final` but for sweeps of two settings at once and of words; see `sweep_kinds.without_scale`."""
+        return self.final[~without_scale(self.final)]
+
+    @cached_property
+    def tolerances(self) -> Mapping[CurveMetric, tuple[Tolerance, ...]]:
+        """The tolerance in every sweep of `on_scales`, by the metric judged; see `tolerance.tolerances`."""
+        loss, *others = registered_metrics.judged()
+        known = [score for score in others if self.on_scales[score.final].notna().any()]
+        return {score: tolerances(self.on_scales, score) for score in (loss, *known)}
+
+    @cached_property
+    def scored_tolerances(self) -> tuple[ScoredTolerance, ...]:
+        """The same of the loss and the leading test score together."""
+        losses = self.tolerances[TRAINING_LOSS]
+        scores = self.tolerances.get(leading(self.on_scales), (None,) * len(losses))
+        return tuple(map(ScoredTolerance.of, losses, scores))
+
+    @cached_property
+    def device_pairs(self) -> tuple[DevicePair, ...]:
+        """The imperfect devices that trained beside the ideal one; see `device_pairs.device_pairs`."""
+        return device_pairs(self.trials, self.final)
 
     @cached_property
     def targets(self) -> Mapping[str, tuple[Target, ...]]:

@@ -79,7 +79,8 @@ def build_report(
         appendix=parts.sections[front:],
         missing=(*content.missing, *parts.missing),
     )
-    data = (*parts.data, *write_data("trials", trial_ends(records), output / "data"))
+    ends = trial_ends(records)
+    data = (*parts.data, *write_data("trials", ends, output / "data"))
     html = output / "index.html"
     texts = _documents(content, records, output, formats, paper, address)
     documents = [
@@ -92,7 +93,7 @@ def build_report(
         further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
         write(html, render(content, records, parts.drawings, near, further, trend).encode())
         written.append(html)
-    source = (trial_ends(records), *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
+    source = (ends, *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, written, made_from))
     return ReportFiles(html, parts.figures, data, tuple(documents), content.answer, removed, content.missing)

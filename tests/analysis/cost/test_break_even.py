@@ -137,7 +137,7 @@ def test_the_lasting_crossing_has_the_device_ahead_everywhere_after_it(signs):
 
 def test_a_sweep_through_the_device_as_it_is_gives_its_own_ratio():
     found = calibrations(RATES)
-    table = break_even.sensitivities(found, USE, N, 10, (32, 512), ("ngd-gram",))
+    table = break_even.sensitivities(line(found, USE, N, 10, (32, 512), draws=100), USE, ("ngd-gram",))
     assert set(table["parameter"]) == {"link_rate_bits_per_s", "time_constant_s", "word_bits"}
     here = table[(table["parameter"] == "word_bits") & (table["value"] == 16)].set_index("batch_size")
     own = line(found, USE, N, 10, (32, 512))

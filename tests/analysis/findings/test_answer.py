@@ -149,8 +149,7 @@ def test_learning_names_the_device_and_the_best_other_with_what_seeds_tell(study
 
 def test_the_level_told_is_one_that_every_setting_stands(make_swept):
     found = told(answer(make_swept), "Imperfections")
-    tolerated = paragraphs.noise.scored_tolerances(make_swept.final)
-    levels = {each.both.parameter: each.both.worst_inside for each in tolerated}
+    levels = {each.both.parameter: each.both.worst_inside for each in make_swept.scored_tolerances}
     assert np.isfinite(levels["adc_bits"])
     assert f"ADC resolution {levels['adc_bits']:g} bits" in found.text
 

@@ -2,7 +2,6 @@
 
 from matplotlib.patches import Rectangle
 
-from tngd_bench.analysis.findings.noise import scored_tolerances
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
 from tngd_bench.report.training.tolerance_strip import tolerance_chart
@@ -12,7 +11,7 @@ def test_every_level_of_every_imperfection_has_its_cell(make):
     results = Results(make(optimizers=("tngd",), sizes=()))
     with charting.style():
         chart = tolerance_chart(results)
-    found = scored_tolerances(results.final)
+    found = results.scored_tolerances
     assert len(found) == 2
     expected = [(each.both.parameter, verdict) for each in found for verdict in each.both.levels["verdict"]]
     assert list(zip(chart.data["imperfection"], chart.data["verdict"], strict=True)) == expected

@@ -8,7 +8,8 @@ p-value is at most 5 %. Only counts, which have no noise, are.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 from tngd_bench.analysis.claims import cost_tests, device_tests, training_tests
@@ -34,19 +35,20 @@ def judge(results: Results, claims: Sequence[Claim] | None = None) -> tuple[Verd
     A claim has one verdict for each problem that its groups were run on, in the order of the studies; one on all
     problems together where its file says so, and one "not tested" where no study has its groups.
     """
-    chosen = load_claims() if claims is None else claims
-    return tuple(verdict for claim in chosen for verdict in _verdicts(claim, results))
+    chosen, within = load_claims() if claims is None else claims, cache(results.within)
+    return tuple(verdict for claim in chosen for verdict in _verdicts(claim, results, within))
 
 
-def _verdicts(claim: Claim, results: Results) -> list[Verdict]:
+def _verdicts(claim: Claim, results: Results, within: Callable[..., Results]) -> list[Verdict]:
+    """Return the verdicts on one claim; `within` is that of `results`, so that claims on the same sections share it."""
     if results.trials.empty:
         return [Verdict(claim, Finding((), "", missing="no study was run"))]
-    here = results.within(claim.groups)
+    here = within(claim.groups, None)
     if here.trials.empty:
         sections = ", ".join(claim.groups)
         return [Verdict(claim, Finding((), "", missing=f"no study with the section {sections} was run"))]
     problems = [None] if claim.together else list(dict.fromkeys(here.trials[c.PROBLEM]))
     return [
-        Verdict(claim, TESTS[claim.test](here.within(claim.groups, problem), claim.parameters), problem or "")
+        Verdict(claim, TESTS[claim.test](within(claim.groups, problem), claim.parameters), problem or "")
         for problem in problems
     ]

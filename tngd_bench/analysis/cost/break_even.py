@@ -9,6 +9,7 @@ rival's, interpolated in log m between two batch sizes; ∞ where it is behind a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.studies.store import columns as c
 
@@ -33,12 +35,13 @@ SWEPT = {"link_rate_bits_per_s": LINK_RATES, "time_constant_s": TIME_CONSTANTS, 
 class Line:
     """Varied times along one line of sizes: (draws + 1, points), the first row without variation.
 
-    `host` and `rivals` are digital seconds, `unlinked` the device's seconds on an unlimited link, `bits` those on it,
-    (points,); `overlapped` the part of `unlinked` that runs beside the host. `near` (points,) is where digital seconds
-    lie between measured sizes; elsewhere they are extrapolated. With items `not_stated`, `unlinked`
-    is a lower bound.
+    `sizes` are (N, b, d_z, layers) of the points, `rows_m` their m. `host` and `rivals` are digital seconds, `unlinked`
+    the device's seconds on an unlimited link, `bits` those on it, (points,); `overlapped` the part of `unlinked` that
+    runs beside the host. `near` (points,) is where digital seconds lie between measured sizes; elsewhere they are
+    extrapolated. With items `not_stated`, `unlinked` is a lower bound.
     """
 
+    sizes: Sequence[tuple[int, int, int, tuple[Layer, ...]]]
     rows_m: Array
     parameters: int
     outputs: int
@@ -49,6 +52,10 @@ class Line:
     overlapped: float
     near: npt.NDArray[np.bool_]
     not_stated: tuple[str, ...] = ()
+
+    def on(self, use: DeviceUse) -> "Line":
+        """Return the line with another device that takes its rows in the same form."""
+        return replace(self, **_billed(use, self.sizes))
 
     def device(self, rate: float | None) -> Array:
         """Return the device's iteration at a link `rate` in bits/s (None: unlimited): (draws + 1, points)."""
@@ -80,7 +87,6 @@ def line(
                 label, (parameters, b, outputs), layers, use.device.upload
             )
     sizes = [(parameters, b, outputs, layers) for b in batch_sizes]
-    free = replace(use, device=use.device.override(link_rate_bits_per_s=None))
     times = np.empty((len(labels), draws + 1, len(batch_sizes)))
     times[:, 0] = base[:, 0]
     size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
@@ -88,17 +94,26 @@ def line(
     for draw, (factors, readings) in enumerate(calibrations.variations(labels, away, draws), start=1):
         times[:, draw] = base[np.arange(len(labels)), readings] * factors
     return Line(
+        sizes,
         rows_m=np.array(batch_sizes, float) * outputs,
         parameters=parameters,
         outputs=outputs,
         host=times[-1],
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
-        unlinked=np.array([free.bill(*at).at_least for at in sizes]),
-        bits=np.array([use.device.word_bits * use.words(*at) for at in sizes], float),
-        overlapped=use.overlapped_s,
         near=calibrations.covers(*size),
-        not_stated=use.not_stated,
+        **_billed(use, sizes),
     )
+
+
+def _billed(use: DeviceUse, sizes: Sequence[tuple[int, int, int, tuple[Layer, ...]]]) -> dict[str, Any]:
+    """Return the fields of a `Line` that the device decides."""
+    free = replace(use, device=use.device.override(link_rate_bits_per_s=None))
+    return {
+        "unlinked": np.array([free.bill(*at).at_least for at in sizes]),
+        "bits": np.array([use.device.word_bits * use.words(*at) for at in sizes], float),
+        "overlapped": use.overlapped_s,
+        c.NOT_STATED: use.not_stated,
+    }
 
 
 def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
@@ -257,29 +272,20 @@ def sweep_device(use: DeviceUse, parameter: str, value: float) -> DeviceUse:
     return replace(use, device=changed)
 
 
-def sensitivities(
-    calibrations: Calibrations,
-    use: DeviceUse,
-    parameters: int,
-    outputs: int,
-    batch_sizes: Sequence[int],
-    rivals: Sequence[str],
-) -> pd.DataFrame:
-    """Return the device's time relative to the fastest of `rivals` as one of its figures is swept.
+def sensitivities(found: Line, use: DeviceUse, rivals: Sequence[str]) -> pd.DataFrame:
+    """Return the device's time along `found` relative to the fastest of `rivals` as one figure of `use` is swept.
 
     One row per swept figure, value and b: parameter, value, parameters, batch_size, rows, `ratio`, `low`, `high`,
     `near` (measured sizes).
     """
-    b = np.array(batch_sizes)
+    n, b, d_z = (np.array(sizes) for sizes in list(zip(*found.sizes, strict=True))[:3])
+    size = {c.PARAMETERS: n, c.BATCH_SIZE: b, c.OUTPUTS: d_z, c.ROWS: b * d_z}
+    fastest = found.fastest(rivals)
     frames = []
     for parameter, value in ((parameter, value) for parameter, values in SWEPT.items() for value in values):
         changed = sweep_device(use, parameter, value)
-        found = line(calibrations, changed, parameters, outputs, batch_sizes, draws=100)
-        if found is None:
-            return pd.DataFrame()
-        ratio = found.device(changed.device.link_rate_bits_per_s) / found.fastest(rivals)
+        ratio = found.on(changed).device(changed.device.link_rate_bits_per_s) / fastest
         low, high = np.percentile(ratio[1:], [2.5, 97.5], axis=0)
-        size = {c.PARAMETERS: parameters, c.BATCH_SIZE: b, c.OUTPUTS: outputs, c.ROWS: b * outputs}
         frame = pd.DataFrame({"parameter": parameter, "value": value, **size, "near": found.near})
         frames.append(frame.assign(ratio=ratio[0], low=low, high=high))
     return pd.concat(frames, ignore_index=True)

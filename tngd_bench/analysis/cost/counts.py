@@ -33,6 +33,7 @@ class Counts:
     entry: ProblemEntry | None = None
     requested: Mapping[tuple[int, int], int] = field(default_factory=dict)
     _found: dict[tuple[object, ...], PredictedCost] = field(default_factory=dict, compare=False, repr=False)
+    _iterations: dict[tuple[object, ...], Iteration] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def fewest_outputs(self) -> int:
@@ -54,6 +55,13 @@ class Counts:
             return square_layers(parameters, FALLBACK_DEPTH)
         return tuple(Layer(*layer) for layer in found)
 
+    def iteration(self, n: int, b: int, d_z: int, layers: tuple[Layer, ...]) -> Iteration:
+        """Return the iteration at a size, made once, as it keeps what it counts."""
+        size = n, b, d_z, layers
+        if size not in self._iterations:
+            self._iterations[size] = Iteration(n, b * d_z, b, d_z, layers, self.cg)
+        return self._iterations[size]
+
     def of(
         self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str = "full"
     ) -> PredictedCost:
@@ -70,7 +78,7 @@ class Counts:
     def _counted(
         self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str
     ) -> PredictedCost:
-        it = Iteration(n, b * d_z, b, d_z, layers, self.cg)
+        it = self.iteration(n, b, d_z, layers)
         if method in registry.digital():
             counted = cost_of(method, it, self.itemsize)
         elif method in registry.names():

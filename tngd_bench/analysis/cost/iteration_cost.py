@@ -160,10 +160,11 @@ def paired_quotients(
 
     `costs` holds one setting. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
-    numbered = costs.assign(process=pd.factorize(costs[c.PROCESS], sort=True)[0])  # names in pooled runs
-    (top_at, top), (bottom_at, bottom) = (
-        _by_pair(numbered, name, column) for name in (numerator, denominator)
-    )
+    process = pd.factorize(costs[c.PROCESS], sort=True)[0].astype(np.int64)  # names in pooled runs
+    at = (process << _REPETITION_BITS) + costs[c.REPETITION].to_numpy(np.int64)
+    values, label = costs[column].to_numpy(float), costs[c.OPTIMIZER]
+    own = ((label == name).to_numpy(bool) for name in (numerator, denominator))
+    (top_at, top), (bottom_at, bottom) = (_by_pair(at[rows], values[rows]) for rows in own)
     pairs, in_top, in_bottom = np.intersect1d(top_at, bottom_at, assume_unique=True, return_indices=True)
     top, bottom = top[in_top], bottom[in_bottom]
     kept = (bottom > 0) & (top > 0) & np.isfinite(top)
@@ -173,12 +174,10 @@ def paired_quotients(
     return np.split(top[kept] / bottom[kept], starts)
 
 
-def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDArray[np.int64], Array]:
+def _by_pair(at: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.int64], Array]:
     """Return an optimizer's values in order of process and repetition, and before them both in one number."""
-    own = c.only(costs, optimizer=optimizer)
-    at = (own[c.PROCESS].to_numpy(np.int64) << _REPETITION_BITS) + own[c.REPETITION].to_numpy(np.int64)
     place, first = np.unique(at, return_index=True)
-    return place, own[column].to_numpy(float)[first]
+    return place, values[first]
 
 
 def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
 from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.studies.store import columns as c
 
 _NAMED = 2
@@ -186,8 +185,7 @@ def _not_asked(results: Results, judged: Sequence[Verdict]) -> str:
         "the cost of a step": len(results.cost_summary) > 0,
         "a device": any(info.modelled for info in results.infos.values()),
         "training": len(c.outside_sweeps(training)) > 0,
-        "an imperfect device": len(training) > len(c.outside_sweeps(training))
-        or bool(device_pairs(results.trials, results.final)),
+        "an imperfect device": len(training) > len(c.outside_sweeps(training)) or bool(results.device_pairs),
         "any claim of arXiv 2405.13817 (the study “paper” tests them)": any(
             each.name != "not tested" for each in judged
         ),

@@ -1,27 +1,22 @@
 """The finding on noise: how much of each imperfection training tolerates, by loss and test score together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
-from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.device_pairs import pairs_sentence
 from tngd_bench.analysis.training.tolerance import (
+    ScoredTolerance,
     Tolerance,
     is_ideal,
     is_imperfection,
     larger_is_milder,
     margin_text,
-    milder,
-    tolerances,
 )
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.store import columns as c
@@ -30,35 +25,10 @@ MOST_SETTINGS = 3
 """Settings of one imperfection named one by one; of more, the two ends."""
 
 
-@dataclass(frozen=True)
-class ScoredTolerance:
-    """The tolerance of one optimizer setting to one imperfection: of its loss and its test score together.
-
-    `score` is the tolerance of the score alone, None where the trainings have none; `both` is the milder of the two.
-    """
-
-    both: Tolerance
-    score: Tolerance | None
-
-
-def scored_tolerances(final: pd.DataFrame) -> tuple[ScoredTolerance, ...]:
-    """Return the tolerance in every sweep in `final` (see `final_scores.final_values`), in sorted order."""
-    losses, scored = tolerances(final), leading(final)
-    has_scores = scored.final in final and final[scored.final].notna().any()
-    scores = tolerances(final, scored) if has_scores else (None,) * len(losses)
-    return tuple(
-        ScoredTolerance(loss, None)
-        if score is None or score.note
-        else ScoredTolerance(milder(loss, score), score)
-        for loss, score in zip(losses, scores, strict=True)
-    )
-
-
 def device_sentence(results: Results) -> str:
     """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
-    final = results.final[~without_scale(results.final)]
-    swept = [each for each in scored_tolerances(final) if is_imperfection(each.both.parameter)]
-    pairs = device_pairs(results.trials, final)
+    swept = [each for each in results.scored_tolerances if is_imperfection(each.both.parameter)]
+    pairs = results.device_pairs
     if not swept and not pairs:
         return "Sensitivity to imperfections of the device: not measured."
     sentences = _swept_sentences(swept, results.infos, base_of(results, [each.both for each in swept]))

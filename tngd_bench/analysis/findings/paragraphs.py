@@ -17,9 +17,7 @@ from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.paired import seeds_needed
-from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_imperfection, larger_is_milder
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.problems.metrics import TRAINING_LOSS
@@ -171,8 +169,7 @@ def learning(results: Results) -> Text | None:
 
 def tolerance(results: Results) -> Text | None:
     """Return the harshest level of each imperfection that every setting tried stands, or what devices were judged."""
-    final = results.final[~without_scale(results.final)]
-    swept = [each.both for each in noise.scored_tolerances(final) if is_imperfection(each.both.parameter)]
+    swept = [each.both for each in results.scored_tolerances if is_imperfection(each.both.parameter)]
     by_name: dict[str, list[float]] = {}
     for each in swept:
         if not each.note:
@@ -190,8 +187,7 @@ def tolerance(results: Results) -> Text | None:
         than = "ideal with" if base == "the ideal device" else f"{base}:"
         text = f"No worse than {than} {', '.join(shown)}"
         return f"{text}{f', and {more} more' if more else ''}.", next(iter(levels.values())), "tolerance"
-    pairs = device_pairs(results.trials, final)
-    if pairs:
+    if pairs := results.device_pairs:
         named = ", ".join(f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs[:2])
         others = f", and {len(pairs) - 2} more" if len(pairs) > 2 else ""
         return f"Beside the ideal device, training ends: {named}{others}.", pairs[0].verdict, "tolerance"

@@ -11,6 +11,7 @@ even so, it is; where the lower bound is the least, nobody is: the cell is open,
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +31,8 @@ class CheapestMap:
     """The optimizer with the least seconds at each cell of a plane, for one device.
 
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
-    `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
-    labels whose seconds are lower bounds, whose cells are `open` · `timed` (rows, columns): the winner itself was timed
-    on both sides of this size. Elsewhere no cell is `confirmed`.
+    `drawn` makes `confidence` · `bounds`: the labels whose seconds are lower bounds, whose cells are `open` · `timed`
+    (rows, columns): the winner itself was timed on both sides of this size. Elsewhere no cell is `confirmed`.
     `error`: the factor that the seconds of the cheapest and the runner-up are vouched for within, the larger of the two
     (`discrepancy`), ∞ beyond measured sizes, and everywhere with fewer than two `labels`: nobody leads without a rival.
     A map is blank where it is more than 1.5.
@@ -42,10 +42,15 @@ class CheapestMap:
     labels: tuple[str, ...]
     seconds: Array
     winner: npt.NDArray[np.int64]
-    confidence: Array
+    drawn: Callable[[], Array]
     timed: npt.NDArray[np.bool_]
     bounds: frozenset[str]
     error: Array
+
+    @cached_property
+    def confidence(self) -> Array:
+        """In which share of the draws of the calibration's spread the winner stays the cheapest: (rows, columns)."""
+        return self.drawn()
 
     @property
     def vouched(self) -> npt.NDArray[np.bool_]:
@@ -144,7 +149,7 @@ def _nobody(area: Plane) -> CheapestMap:
     shape = area.measured.shape
     blank, far = np.full(shape, np.nan), np.full(shape, np.inf)
     never, none = np.zeros(shape, bool), np.full(shape, -1, np.int64)
-    return CheapestMap(area, (), np.empty((0, *shape)), none, blank, never, frozenset(), far)
+    return CheapestMap(area, (), np.empty((0, *shape)), none, lambda: blank, never, frozenset(), far)
 
 
 def least_seconds(
@@ -173,11 +178,17 @@ def least_seconds(
     exists = np.isfinite(seconds).any(axis=0)
     winner = np.where(exists, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
     away = np.stack([area.distances[label] for label in timed])
-    wins = np.zeros(winner.shape)
-    for draw, (factors, readings) in enumerate(calibrations.variations(timed, away, draws, seed), start=1):
-        drawn = np.maximum(digital[np.arange(len(labels)), readings] * factors, beside)
-        varied = (drawn + modelled) * repeats(draw)
-        wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+
+    def confidence() -> Array:
+        wins = np.zeros(winner.shape)
+        for draw, (factors, readings) in enumerate(
+            calibrations.variations(timed, away, draws, seed), start=1
+        ):
+            drawn = np.maximum(digital[np.arange(len(labels)), readings] * factors, beside)
+            varied = (drawn + modelled) * repeats(draw)
+            wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+        return np.where(exists, wins / draws, np.nan)
+
     between = np.take_along_axis(away, np.maximum(winner, 0)[None], axis=0)[0] == 0.0
     with np.errstate(invalid="ignore"):  # no iteration gets there, and its time is not known
         factor = _vouched_factor(calibrations, timed, own * repeats(0), modelled * repeats(0), away)
@@ -186,7 +197,7 @@ def least_seconds(
         tuple(labels),
         seconds,
         winner.astype(np.int64),
-        confidence=np.where(exists, wins / draws, np.nan),
+        drawn=confidence,
         timed=np.asarray(between & (winner >= 0)),
         bounds=frozenset(bounds),
         error=np.where(area.measured & (len(labels) > 1), factor, np.inf),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -87,18 +87,7 @@ class Plane(Grid):
 
     def rated(self, seconds: Callable[[Iteration], float | None]) -> Array:
         """Return `seconds` of every cell's iteration, NaN for None: (rows, columns)."""
-        return np.asarray(self.at_each(lambda n, b, d_z, _: seconds(self._iterations[n, b, d_z]))[0])
-
-    @cached_property
-    def _iterations(self) -> dict[tuple[int, int, int], Iteration]:
-        """The iterations by size, each made once, as they keep what they count."""
-        found: dict[tuple[int, int, int], Iteration] = {}
-
-        def keep(n: int, b: int, d_z: int, layers: Model) -> None:
-            found[n, b, d_z] = Iteration(n, b * d_z, b, d_z, layers, self.calibrations.counts.cg)
-
-        self.at_each(keep)
-        return found
+        return np.asarray(self.at_each(lambda *size: seconds(self.calibrations.counts.iteration(*size)))[0])
 
 
 def plane(

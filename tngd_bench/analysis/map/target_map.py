@@ -12,7 +12,7 @@ the evaluation before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,8 +73,8 @@ class Trained:
 
 def trained(
     trials: pd.DataFrame, hits: pd.DataFrame, problem: str, seconds: pd.Series[float]
-) -> list[Trained]:
-    """Return the iterations to every target that a median seed reached on `problem`, the target that says most first.
+) -> Iterator[Trained]:
+    """Yield the iterations to every target that a median seed reached on `problem`, the target that says most first.
 
     `hits` as in `time_to_target.hit_times`, `seconds` the digital ones of `one_clock.seconds_per_iteration`. What says
     most is the target that the most methods had, for who leads among few may be far behind in the field; then the one
@@ -83,7 +83,7 @@ def trained(
     """
     rows = c.only(hits, problem=problem) if len(hits) else hits
     if rows.empty:
-        return []
+        return
     rows = rows.merge(trials[[c.KEY, c.OUTPUTS, c.SETTINGS, c.DEVICE]].drop_duplicates(c.KEY), on=c.KEY)
     rows[c.DIGITAL_S] = rows[c.KEY].map(seconds).astype(float)
     ranked: list[tuple[tuple[int, int, int], str]] = []
@@ -95,7 +95,7 @@ def trained(
         if len(met):
             ranked.append(((part[c.METHOD].nunique(), reached_at, order), str(target)))
     ranked.sort(key=lambda found: found[0], reverse=True)
-    return [_trained(problem, target, c.only(rows, target=target)) for _, target in ranked]
+    yield from (_trained(problem, target, c.only(rows, target=target)) for _, target in ranked)
 
 
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:

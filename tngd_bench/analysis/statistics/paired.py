@@ -13,6 +13,7 @@ A run that did not finish has an infinite loss: it loses against any that did, a
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +132,7 @@ def differences_by_seed(
         return np.where(left == right, 0.0, left - right)
 
 
+@cache
 def _order(seeds: int) -> tuple[int, float]:
     """Return k and the confidence of [W_(k), W_(M+1−k)], from the null distribution of the signed-rank statistic."""
     ways = np.array([1.0])
@@ -149,14 +151,19 @@ def _sign_flips(differences: Array) -> tuple[float, float]:
     ranks = stats.rankdata(np.abs(kept))
     observed = float((ranks * np.sign(kept)).sum())
     if len(kept) <= _ENUMERATED:
-        patterns = (np.arange(2 ** len(kept))[:, None] >> np.arange(len(kept))) & 1
-        sums = (2 * patterns - 1) @ ranks
+        sums = _signs(len(kept)) @ ranks
         return float((sums <= observed + 1e-9).mean()), float((sums >= observed - 1e-9).mean())
     flips = np.random.default_rng(0).integers(0, 2, size=(_FLIPS, len(kept)))
     sums = (2 * flips - 1) @ ranks
     # the observed pattern is one of the possible ones: a random sample of them never gives p = 0
     lower, higher = (sums <= observed + 1e-9).sum(), (sums >= observed - 1e-9).sum()
     return float((lower + 1) / (_FLIPS + 1)), float((higher + 1) / (_FLIPS + 1))
+
+
+@cache
+def _signs(seeds: int) -> Array:
+    """Return all patterns of signs: (2ⁿ, n)."""
+    return 2.0 * ((np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1) - 1.0
 
 
 def _back(value: float) -> float:

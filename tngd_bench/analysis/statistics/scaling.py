@@ -23,6 +23,7 @@ residual that F > 4, and more than a parabola does, the interval holds the t-int
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -86,9 +87,20 @@ def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int 
     positive are left out. `draws` bootstrap draws come from `seed`, so the same frame gives the same fit.
     """
     sizes, blocks = _blocks(samples)
+    packed = tuple(tuple(block.tobytes() for block in processes) for processes in blocks)
+    return _fitted(tuple(map(float, sizes)), packed, draws, seed)
+
+
+@lru_cache(maxsize=512)
+def _fitted(
+    known_sizes: tuple[float, ...], packed: tuple[tuple[bytes, ...], ...], draws: int, seed: int
+) -> ScalingFit:
+    """Return the fit of costs by size and process: claims ask for fits that a table has as well."""
+    sizes = np.array(known_sizes)
+    blocks = [[np.frombuffer(block) for block in processes] for processes in packed]
     medians = np.array([np.median(np.concatenate(processes)) for processes in blocks])
     local = np.diff(np.log(medians)) / np.diff(np.log(sizes)) if len(sizes) > 1 else np.array([])
-    known = (tuple(map(float, sizes)), tuple(map(float, medians)))
+    known = (known_sizes, tuple(map(float, medians)))
     if len(sizes) < MINIMUM_SIZES:
         note = f"no exponent: {len(sizes)} sizes, at least {MINIMUM_SIZES} needed"
         return ScalingFit(*known, None, None, float("nan"), tuple(map(float, local)), note)
@@ -199,35 +211,39 @@ def _over_overhead(sizes: Array, costs: Array) -> tuple[Array, Array, Array]:
 
 # Draws fitted at once: the values of so many at 7 sizes and 101 exponents fill a quarter of a megabyte, a cache.
 _BLOCK = 48
+_GRIDS = (101, 11, 11, 11)
+"""Exponents tried, each time between the neighbours of the best one."""
 
 
 def _over_overhead_of_block(relative: Array, costs: Array) -> tuple[Array, Array, Array]:
     """Return p, a and b of each column of contiguous (S, D) inputs, over whose first axis sums are fast."""
-    scale = costs
+    scale, first = costs, relative[..., None] ** (LARGEST_EXPONENT * np.linspace(0.0, 1.0, _GRIDS[0]))
     for _ in range(2):  # residuals relative to the data favour low outliers: refit relative to the first fit
-        best, a, b = _search(relative, costs, scale)
+        best, a, b = _search(relative, costs, scale, first)
         scale = a + b * relative**best
     return best, a, b
 
 
-def _search(relative: Array, costs: Array, scale: Array) -> tuple[Array, Array, Array]:
+def _search(relative: Array, costs: Array, scale: Array, first: Array) -> tuple[Array, Array, Array]:
+    """Return p, a and b; `first` are the powers of the first grid, (S, D, P)."""
     columns = np.arange(costs.shape[1])
     low, high = np.zeros(len(columns)), np.full(len(columns), LARGEST_EXPONENT)
     best = low
-    for points in (101, 11, 11, 11):
+    for place, points in enumerate(_GRIDS):
         grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, points)
-        best = grid[columns, _weights(relative, costs, scale, grid)[2].argmin(axis=1)]
+        powers = relative[..., None] ** grid if place else first
+        best = grid[columns, _weights(powers, costs, scale)[2].argmin(axis=1)]
         step = (high - low) / (points - 1)
         low, high = np.maximum(best - step, 0.0), np.minimum(best + step, LARGEST_EXPONENT)
-    a, b, _ = _weights(relative, costs, scale, best[:, None])
+    a, b, _ = _weights(relative[..., None] ** best[:, None], costs, scale)
     return best, a[:, 0], b[:, 0]
 
 
-def _weights(relative: Array, costs: Array, scale: Array, exponents: Array) -> tuple[Array, Array, Array]:
-    """Return a, b ≥ 0 that minimise Σ ((a + b·Nᵖ − y)/scale)² for each of `exponents` (D, P), and that sum: (D, P)."""
-    relative, costs, scale = relative[..., None], costs[..., None], scale[..., None]
+def _weights(powers: Array, costs: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """Return a, b ≥ 0 that minimise Σ ((a + b·Nᵖ − y)/scale)² for each of the `powers` Nᵖ (S, D, P), and that sum."""
+    costs, scale = costs[..., None], scale[..., None]
     u = 1.0 / scale
-    v = relative**exponents / scale
+    v = powers / scale
     y = costs / scale
     uu, uv, vv = (u * u).sum(0), (u * v).sum(0), (v * v).sum(0)
     uy, vy = (u * y).sum(0), (v * y).sum(0)

@@ -96,9 +96,12 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
         ok = c.only(part, status="ok")
         diverged = int((part[c.STATUS] == "diverged").sum())
         row |= {c.FINISHED: len(ok), "trials": len(part), "diverged": diverged}
-        for name in summarised:
-            values = ok[name].astype(float)
-            row |= {f"{name}_{mark}": values.quantile(share) for mark, share in marks.items()}
+        quartiles = ok[summarised].astype(float).quantile(list(marks.values())).to_numpy()
+        row |= {
+            f"{name}_{mark}": value
+            for mark, values in zip(marks, quartiles, strict=True)
+            for name, value in zip(summarised, values, strict=True)
+        }
         row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
         rows.append(row | {"keys": tuple(sorted(part[c.KEY]))})
     quantiles = [f"{name}_{mark}" for name in summarised for mark in marks]

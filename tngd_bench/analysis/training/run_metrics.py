@@ -1,9 +1,9 @@
 """Values of training runs that claims compare: losses early, on average or last, accuracies, distances of two losses.
 
-"The loss" of a run is the paper's: the mini-batch loss as a trailing moving average of 200 points, of an eighth of the
-run where that is shorter. Parameters are those of a claim: `value` is "final_test_accuracy", "final_loss", "mean-loss"
-(over the whole run), "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed) or
-"reach-loss" (the `clock` when the loss is first `level` or less, ∞ where it never is).
+"The loss" of a run is the smoothed one of `loss_curves`. Parameters are those of a claim: `value` is
+"final_test_accuracy", "final_loss", "mean-loss" (over the whole run), "early-loss" (when `share` of the shorter run's
+`clock`, an iteration or seconds, has passed) or "reach-loss" (the `clock` when the loss is first `level` or less, ∞
+where it never is).
 """
 
 import math
@@ -14,12 +14,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.training.convergence import PAPER_WINDOW, moving_average
+from tngd_bench.analysis.training.loss_curves import LossCurve
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import LOSS, Metric
 from tngd_bench.studies.store import columns as c
-
-_SHORTEST_SHARE = 8
 
 
 def metric_of(parameters: Mapping[str, Any]) -> Metric:
@@ -37,12 +35,11 @@ def values_of_runs(
     kind = str(parameters["value"])
     if kind.startswith("final_"):
         return runs.assign(value=runs[kind].astype(float))
-    own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
-    curves = {str(key): run.sort_values(c.ITERATION) for key, run in own.groupby(c.KEY, sort=False)}
+    curves = {key: results.losses.of(key) for key in runs[c.KEY]}
     clock = str(parameters.get("clock", c.ITERATION))
     until = float(parameters["share"]) * _until(runs, curves, clock) if kind == "early-loss" else math.inf
     level = float(parameters.get("level", math.nan))
-    found = [_run_value(curves.get(row.key), until, kind, clock, level) for row in c.each(runs)]
+    found = [_run_value(curves[key], until, kind, clock, level) for key in runs[c.KEY]]
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
@@ -58,46 +55,42 @@ def distances(results: Results, first: str, second: str) -> pd.Series:
 
     Infinite where one of them diverged and the other finished.
     """
-    left, right = _smoothed_by_seed(results, first), _smoothed_by_seed(results, second)
-    both = left.keys() & right.keys()
-    apart = {seed: float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in both}
+    left, right = _finished_by_seed(results, first), _finished_by_seed(results, second)
+    apart = {seed: _distance(left[seed], right[seed]) for seed in left.keys() & right.keys()}
     for finished, other in ((left, second), (right, first)):
         lost = c.only(c.outside_sweeps(results.final), optimizer=other, status="diverged")[c.SEED]
         apart |= dict.fromkeys(finished.keys() & set(lost), math.inf)
     return pd.Series(dict(sorted(apart.items())), dtype=float)
 
 
-def _smoothed_by_seed(results: Results, optimizer: str) -> dict[Any, pd.Series]:
+def _finished_by_seed(results: Results, optimizer: str) -> dict[Any, LossCurve]:
     runs = c.only(c.outside_sweeps(results.final), optimizer=optimizer, status="ok")
-    own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
-    curves = dict(list(own.groupby(c.KEY, sort=False)))
-    return {row.seed: _smooth(curves[row.key]) for row in c.each(runs) if row.key in curves}
+    return {row.seed: curve for row in c.each(runs) if (curve := results.losses.of(row.key)) is not None}
 
 
-def _until(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], clock: str) -> float:
+def _distance(first: LossCurve, second: LossCurve) -> float:
+    """Return the mean of |log(first/second)| over the iterations that both have."""
+    iterations = first.passed(c.ITERATION), second.passed(c.ITERATION)
+    _, left, right = np.intersect1d(*iterations, assume_unique=True, return_indices=True)
+    return float(pd.Series(np.log(first.loss[left] / second.loss[right])).abs().mean())
+
+
+def _until(runs: pd.DataFrame, curves: Mapping[str, LossCurve | None], clock: str) -> float:
     """Return the clock at the end of the optimizer whose finished runs are the shortest, in their median."""
     finished = c.only(runs, status="ok")
-    ends = finished[c.KEY].map({key: float(run[clock].iloc[-1]) for key, run in curves.items()})
+    ends = finished[c.KEY].map({key: run.clocks[clock][-1] for key, run in curves.items() if run is not None})
     shortest = ends.astype(float).groupby(finished[c.OPTIMIZER]).median().min()
     return float("inf") if np.isnan(shortest) else float(shortest)
 
 
-def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str, level: float) -> float:
+def _run_value(curve: LossCurve | None, until: float, kind: str, clock: str, level: float) -> float:
     if curve is None:
         return math.nan
-    smooth = _smooth(curve)
-    passed = pd.Series(curve[clock].to_numpy(float), index=curve[c.ITERATION].to_numpy())
+    passed = curve.passed(clock)
     if kind == "reach-loss":
-        when = passed.reindex(smooth.index)
-        return float(when[smooth <= level].min() if (smooth <= level).any() else when.max() + math.inf)
-    reached = smooth[passed.reindex(smooth.index) <= until]
-    if reached.empty:
-        return float("nan")
-    return float(reached.mean()) if kind == "mean-loss" else float(reached.iloc[-1])
-
-
-def _smooth(curve: pd.DataFrame) -> pd.Series:
-    """Return the moving average of the mini-batch loss by iteration; the window is in the module's description."""
-    known = curve[np.isfinite(curve[c.LOSS].astype(float))].sort_values(c.ITERATION)
-    window = max(1, min(PAPER_WINDOW, len(known) // _SHORTEST_SHARE))
-    return pd.Series(moving_average(known[c.LOSS].to_numpy(float), window), known[c.ITERATION].to_numpy())
+        met = pd.Series(passed[curve.loss <= level])
+        return float(met.min() if len(met) else pd.Series(passed).max() + math.inf)
+    reached = curve.loss[passed <= until]
+    if not len(reached):
+        return math.nan
+    return float(reached.mean() if kind == "mean-loss" else reached[-1])

@@ -18,6 +18,8 @@ An ideal device that has not learned gives no tolerance: every ideal seed must h
 before training to 1, or, of a problem without accuracy, have halved its loss or lowered it by ln 2.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -108,6 +110,22 @@ def milder(first: Tolerance, second: Tolerance) -> Tolerance:
     inside = min(_place(levels, each.worst_inside, -1) for each in (first, second))
     outside = min(_place(levels, each.first_outside, len(levels)) for each in (first, second))
     return _with_verdicts(first, first.levels, inside, outside)
+
+
+@dataclass(frozen=True)
+class ScoredTolerance:
+    """The tolerance of one optimizer setting to one imperfection: of its loss and its test score together.
+
+    `score` is the tolerance of the score alone, None where the trainings have none; `both` is the milder of the two.
+    """
+
+    both: Tolerance
+    score: Tolerance | None
+
+    @classmethod
+    def of(cls, loss: Tolerance, score: Tolerance | None) -> ScoredTolerance:
+        """Return the tolerance of both, of the loss alone where that of the score decides nothing."""
+        return cls(loss, None) if score is None or score.note else cls(milder(loss, score), score)
 
 
 def _place(levels: Sequence[float], level: float, none: int) -> int:

@@ -29,7 +29,7 @@ def _rates(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every rival with the link rates at which the device breaks even."""
     if view.use is None or not view.rivals:
         return
-    lines = [break_even.line(view.calibrations, view.use, size, view.main[c.OUTPUTS]) for size in DECADES]
+    lines = map(view.line, DECADES)
     rates = [break_even.break_even_rates(line, view.rivals) for line in lines if line is not None]
     if rates:
         for rival, frame in pd.concat(rates, ignore_index=True).groupby("rival", sort=False):
@@ -92,11 +92,10 @@ def _sensitivities(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every rival with the ratio of times as one figure of the device changes."""
     if view.use is None:
         return
-    for rival, labels in view.rivals.items():
-        setting = view.main[c.PARAMETERS], view.main[c.OUTPUTS], (32, 512, 8192)
-        frame = break_even.sensitivities(view.calibrations, view.use, *setting, labels)
-        if len(frame):
-            yield rival, frame
+    setting = view.main[c.PARAMETERS], view.main[c.OUTPUTS], (32, 512, 8192)
+    line = break_even.line(view.calibrations, view.use, *setting, draws=100)
+    for rival, labels in view.rivals.items() if line is not None else ():
+        yield rival, break_even.sensitivities(line, view.use, labels)
 
 
 @figure_of("what-if", "what the break-even size depends on", cases=_sensitivities, place=10)

@@ -43,6 +43,7 @@ class MapView:
         self.results, self.calibrations = results, calibrations
         self.use, self.main = calibrations.use, calibrations.main
         self.infos, self.styles = results.infos, marks(results.infos)
+        self._lines: dict[int, break_even.Line | None] = {}
         label = calibrations.device_label
         self.device_name = "" if label is None else self.infos[label].title
 
@@ -78,11 +79,17 @@ class MapView:
         both = {"the fastest exact natural gradient": exact_labels(self.calibrations), "K-FAC": self.kfac}
         return {rival: labels for rival, labels in both.items() if labels}
 
+    def line(self, size: int) -> break_even.Line | None:
+        """Return the predictions along b at N = `size` and the main d_z; None without a device or such a model."""
+        if self.use is not None and size not in self._lines:
+            self._lines[size] = break_even.line(self.calibrations, self.use, size, self.main[c.OUTPUTS])
+        return self._lines.get(size)
+
     def crossovers(self, size: int) -> list[BreakEven]:
         """Return where the device's iteration becomes the shorter one at N = `size`, for the rivals that count."""
         if self.use is None or not self.device_name:
             return []
-        line = break_even.line(self.calibrations, self.use, size, self.main[c.OUTPUTS])
+        line = self.line(size)
         found = [] if line is None else break_even.crossovers(line, self.use)
         return [one for one in found if registry.get(self.infos[one.rival].method).break_even]
 

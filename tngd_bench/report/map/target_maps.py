@@ -35,10 +35,11 @@ def target_maps(results: Results, calibrations: Calibrations) -> TargetMaps:
     problem = calibrations.counts.problem
     seconds = seconds_per_iteration(results.trials, results.costs, c.DIGITAL_S)
     candidates = target_map.trained(results.trials, results.hits, problem, seconds)
-    if not candidates:
+    first = next(candidates, None)
+    if first is None:
         return TargetMaps(NOT_MEASURED + _reason(results.hits, problem))
     every = target_map.with_first_order(calibrations, results)
-    for found in candidates:
+    for found in itertools.chain([first], candidates):
         timed = target_map.timed_alike(found)
         lowest = _lowest(timed, every) if timed.iterations else ()
         if lowest:

@@ -11,8 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.findings.noise import tolerance_text
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
-from tngd_bench.analysis.training.sweep_kinds import without_scale
-from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
+from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.document import charting, scales, slugs
@@ -40,18 +39,17 @@ class SweepView:
 
 def _sweeps(results: Results) -> Iterator[SweepView]:
     """Yield every sweep along a scale, with each metric."""
-    final = results.final[~without_scale(results.final)]
-    scores = [score for score in registered_metrics.judged() if score.final in final]
+    final = results.on_scales
     stated = {
         (found.group, found.optimizer, found.parameter, score): tolerance_text(found)
-        for score in scores
-        for found in tolerances(final, score)
+        for score, every in results.tolerances.items()
+        for found in every
     }
     swept = final[final[c.SWEEP_PARAMETER].notna() & final[c.STATUS].isin(["ok", "diverged"])]
     first = True
     for names, part in swept.groupby([c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER], sort=True):
         group, optimizer, parameter = map(str, names)
-        for score in scores:
+        for score in results.tolerances:
             values = part[score.final].astype(float).where(part[c.STATUS] == "ok")
             ended = part[np.isfinite(values) | (part[c.STATUS] == "diverged")].assign(value=values)
             text = stated.get((group, optimizer, parameter, score))

@@ -7,11 +7,9 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.findings.noise import scored_tolerances
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE, device_pairs
-from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE
 from tngd_bench.analysis.training.tolerance import is_imperfection
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart, Look
@@ -45,9 +43,9 @@ class _Row:
 
 
 def _rows(results: Results) -> Iterator[_Row]:
-    final, infos = results.final[~without_scale(results.final)], results.infos
+    infos = results.infos
     undecided: dict[tuple[str, str], int] = {}
-    for each in scored_tolerances(final):
+    for each in results.scored_tolerances:
         both, judged = each.both, each.score or each.both
         name = parameter_name(both.parameter)
         if is_imperfection(both.parameter) and both.note:
@@ -67,7 +65,7 @@ def _rows(results: Results) -> Iterator[_Row]:
             }
             yield _Row(f"{name}, {infos[both.optimizer].title}", where, cells, about)
     verdicts = {INSIDE: "inside", OUTSIDE: "outside"}
-    for pair in device_pairs(results.trials, final):
+    for pair in results.device_pairs:
         where = f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"
         for score in pair.scores[-1:]:
             own, ideal = (quantities.metric(value, score.score.metric) for value in (score.own, score.ideal))

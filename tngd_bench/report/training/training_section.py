@@ -12,8 +12,7 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training import final_scores, stability
-from tngd_bench.analysis.training.device_pairs import DevicePair, change, device_pairs, further_scores
-from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.device_pairs import DevicePair, change, further_scores
 from tngd_bench.analysis.training.tolerance import margin_text
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, Metric
@@ -41,13 +40,12 @@ OTHER_SETTINGS = (
 def training_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `charting.style()`."""
     trials, infos = results.trials, results.infos
-    final = results.final[~without_scale(results.final)]
-    ends = final_scores.summarise_final(final)
+    ends = final_scores.summarise_final(results.on_scales)
     bounds, without = results.unstated("training"), one_clock.untimed(trials, results.costs)
     compared = final_table(ends, infos, sweeps=False)
     swept = final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(results)
-    beside = device_pairs(trials, final)
+    beside = results.device_pairs
     stable, margins = heatmaps.stability_section(stability.stability_table(trials), infos)
     return (
         Section(
