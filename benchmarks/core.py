@@ -24,10 +24,10 @@ from torch import nn
 from benchmarks.runs import command_line
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL
-from tngd_bench.optimizers import KFAC, NGD, TNGD
+from tngd_bench.optimizers import KFAC, NGD, TKFAC, TNGD
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG, Dense
-from tngd_bench.spu import OUProcess
+from tngd_bench.spu import Device, OUProcess
 
 Call = Callable[[], object]
 Row = tuple[str, str, float, float]
@@ -38,13 +38,13 @@ EULER_STEPS = 500
 EULER_SHARE = 20  # the steps are all alike: one in so many is run, and the time multiplied
 
 
-def setting(parameters: int) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.Tensor]:
+def setting(parameters: int, batch: int = BATCH) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.Tensor]:
     """Model, loss and a batch of random images: the data do not matter to the time."""
     entry = problems.get("mnist-cnn")
     model = entry.model(entry.widths(parameters, outputs=OUTPUTS), seed=0)
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.rand(BATCH, 1, 28, 28, generator=generator)
-    return model, nn.CrossEntropyLoss(), inputs, torch.randint(0, 10, (BATCH,), generator=generator)
+    inputs = torch.rand(batch, 1, 28, 28, generator=generator)
+    return model, nn.CrossEntropyLoss(), inputs, torch.randint(0, 10, (batch,), generator=generator)
 
 
 class FunctionalProducts:
@@ -181,6 +181,50 @@ def dense(parameters: int = 4_000) -> list[Row]:
     return [("dense NGD / (Cholesky + forming G)", f"N = {ggn.size:,}", ratio, 1.3)]
 
 
+def programmed(parameters: int = 200_000, batch: int = 128) -> list[Row]:
+    """TNGD on arrays whose cells err, drawn anew at each step, against the same on the ideal device."""
+    model, loss, inputs, targets = setting(parameters, batch)
+    devices = {
+        name: TNGD(model, loss, lr=1e-9, device=name, generator=torch.Generator().manual_seed(2))
+        for name in ("paper", "rram")
+    }
+    timed = medians({name: partial(each.step, inputs, targets) for name, each in devices.items()}, 5)
+    where = f"N = {parameters:,}, b = {batch}"
+    return [
+        ("TNGD on erring arrays (rram) / on the ideal device", where, timed["rram"] / timed["paper"], 3.0)
+    ]
+
+
+def converted_kfac() -> list[Row]:
+    """Thermodynamic K-FAC with noise and converters against K-FAC by eigenvectors, each amortised over a cycle."""
+    model = nn.Sequential(nn.Linear(784, 300), nn.Tanh(), nn.Linear(300, 10))
+    loss, inputs, targets = nn.CrossEntropyLoss(), torch.rand(64, 784), torch.randint(0, 10, (64,))
+    read = Device.preset("paper").override(adc_bits=8)
+    noise = {"lr": 1e-9, "noise_variance": 1e-12, "generator": torch.Generator().manual_seed(2)}
+    optimizers: dict[str, KFAC] = {
+        "K-FAC": KFAC(model, loss, lr=1e-9, inverse="eigen"),
+        "8-bit ADC": TKFAC(model, loss, device=read, **noise),
+        "8-bit ADC, 10-bit DAC": TKFAC(model, loss, device=read.override(dac_bits=10), **noise),
+    }
+
+    def step(optimizer: KFAC, iteration: int) -> None:
+        optimizer.iteration = iteration
+        optimizer.step(inputs, targets)
+
+    kinds = {
+        (name, iteration): count
+        for name, optimizer in optimizers.items()
+        for iteration, count in optimizer.phases
+    }
+    calls = {f"{name} {iteration}": partial(step, optimizers[name], iteration) for name, iteration in kinds}
+    timed = medians(calls, 11)
+    cycles = dict.fromkeys(optimizers, 0.0)
+    for (name, iteration), count in kinds.items():
+        cycles[name] += count * timed[f"{name} {iteration}"]
+    rows = [(name, seconds / cycles["K-FAC"]) for name, seconds in cycles.items() if name != "K-FAC"]
+    return [(f"tkfac with noise, {name} / K-FAC (eigen)", "784-300-10", ratio, 1.5) for name, ratio in rows]
+
+
 def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue[int]) -> None:
     torch.set_num_threads(THREADS)
     model, loss, inputs, targets = setting(parameters)
@@ -248,6 +292,8 @@ def main() -> None:
         partial(structured, 10**6, 11),
         partial(structured, 10**7, 5),
         dense,
+        programmed,
+        converted_kfac,
     ]
     if options.large:
         parts += [partial(structured, 10**8, 3), partial(memory, 10**8)]

@@ -140,14 +140,11 @@ def relaxation_operations(
     return gram, krylov
 
 
-def gram_function_route(rows: int, *, single: bool, plain: bool = False, application: int = 1) -> Route:
+def gram_function_route(rows: int, *, single: bool, application: int = 1) -> Route:
     """Return the route of functions of a K in memory: a few products by "lanczos", or all "eigenvectors".
 
-    `single`: K and what is asked of it are of single precision. `plain`: for a right-hand side without weights in
-    rows. `application` counts from 1.
+    `single`: K and what is asked of it are of single precision. `application` counts from 1.
     """
-    if plain:
-        return Route("eigenvectors", "a plain right-hand side has no weights in rows")
     if application > LANCZOS_APPLICATIONS:
         return Route(
             "eigenvectors", f"from application {LANCZOS_APPLICATIONS + 1} on they cost less than a space each"

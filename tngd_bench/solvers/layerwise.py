@@ -63,7 +63,7 @@ class _LayerSystem:
         if layer.width <= layer.batch_size * layer.rows_per_sample:
             layer.put(self._by_parameters(), out)
             return
-        gram, inside = Shifted(layer.gram(), damping), self.weights
+        gram, inside = Shifted(layer.gram(mirrored=False), damping), self.weights
         if prior is not None:
             moved = layer.matvec(prior).mul_(-self.system.memory)
             inside = moved if inside is None else moved.add_(inside)

@@ -118,7 +118,7 @@ def is_negligible(shifted: Shifted[Tensor]) -> bool:
 
 
 def solve_shifted(shifted: Shifted[Tensor], rhs: Tensor, *, in_range: bool, power: int = 1) -> Tensor:
-    """(M + λI)⁻ᵖ rhs for a positive semi-definite M (n, n).
+    """(M + λI)⁻ᵖ rhs for a positive semi-definite M (n, n), of which what is above the diagonal is not read.
 
     Cholesky where λ is well above rounding. Otherwise an eigendecomposition in float64: with `in_range` (the
     right-hand side has no null-space part, so what is there is rounding) or λ = 0, eigenvalues below rounding are

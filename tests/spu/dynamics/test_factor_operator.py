@@ -10,8 +10,12 @@ from scipy import stats
 from torch import Tensor
 
 from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.route import SMALLEST_LANCZOS
 from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
+from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.ou import OUProcess
+from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
+from tngd_bench.spu.dynamics.transitions import GramTransition
 
 ROWS, SIZE, ERROR = 6, 40, 0.3
 Statistic = Callable[[ErringFactor | ExplicitFactor], float]
@@ -104,6 +108,19 @@ def test_the_test_of_the_law_sees_an_error_of_another_size() -> None:
     right = [statistic(ErringFactor(ExplicitFactor(values), ERROR, generator)) for _ in range(600)]
     wrong = [statistic(ErringFactor(ExplicitFactor(values), 1.5 * ERROR, generator)) for _ in range(600)]
     assert stats.ks_2samp(right, wrong).pvalue < 1e-3
+
+
+def test_a_relaxation_in_single_precision_takes_products_alone_and_is_that_of_the_eigenvectors() -> None:
+    rows, size, damping = SMALLEST_LANCZOS, 1_500, 0.01
+    generator = seeded(3)
+    values = torch.randn(rows, size, generator=generator) / size**0.5
+    erring = ErringFactor(ExplicitFactor(values), 0.01, generator)
+    v, w, u = torch.randn(3, size, generator=generator)
+    terms = [(Decay(50.0), v), (Response(50.0), w), (Spread(50.0, 0.1), u)]
+    by_products = GramLanczosTransition(Shifted(erring, damping))
+    found, exact = by_products.apply(terms), GramTransition(Shifted(erring, damping)).apply(terms)
+    assert "matrix" not in vars(by_products._formed)
+    assert float((found - exact).norm() / exact.norm()) < 2e-5
 
 
 def test_a_relaxation_goes_by_its_gram_matrix() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.oracles import ou_covariance, ou_mean
+from tngd_bench.layers import SMALLEST_PANELLED
 from tngd_bench.spu import Device, UnstableDeviceError
 from tngd_bench.spu.dynamics.route import refuse_beyond_symmetric
 from tngd_bench.spu.kronecker.symmetric_array import SymmetricArray, program
@@ -28,9 +29,8 @@ def positive(n: int = N, rank: int | None = None, seed: int = 0) -> Tensor:
 
 def covariance(array: SymmetricArray) -> Tensor:
     """Of the noise of a readout."""
-    assert array.modes is not None
-    vectors, _, deviations = array.modes
-    return (vectors * deviations**2) @ vectors.T
+    assert array.noise_root is not None
+    return array.noise_root.T @ array.noise_root
 
 
 def rows_of(k: int, n: int = N) -> Tensor:
@@ -76,6 +76,17 @@ def test_the_spread_of_many_readouts_is_that_of_the_process(unit_diagonal: bool)
     error = np.sqrt((np.outer(np.diag(wanted), np.diag(wanted)) + wanted**2) / draws)
     assert (np.abs(np.cov(found.numpy().T) - wanted) < 5 * error).all()
     assert (np.abs(found.mean(0).numpy()) < 5 * np.sqrt(np.diag(wanted) / draws)).all()
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_noise_by_panels_is_the_normal_draws_times_the_whole_root(dim: int) -> None:
+    n = SMALLEST_PANELLED + 3
+    array = program(positive(n) / n, 0.2, 0.8, IDEAL, noise_variance=0.3)
+    silent = torch.zeros((2, n) if dim else (n, 2), dtype=torch.float64)
+    found = array.answer(silent, IDEAL, torch.Generator().manual_seed(1), dim)
+    normal = torch.randn(silent.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert array.noise_root is not None
+    torch.testing.assert_close(found, normal @ array.noise_root if dim else array.noise_root.T @ normal)
 
 
 def test_thermal_noise_of_the_device_comes_on_top_and_a_conductance_range_raises_it() -> None:

@@ -24,18 +24,19 @@ class FactorPart:
     dtype: torch.dtype
     device: torch.device
 
-    def gram(self) -> Tensor:
-        """B_l B_lᵀ, (m, m)."""
+    def gram(self, *, mirrored: bool = True) -> Tensor:
+        """B_l B_lᵀ, (m, m); unless `mirrored`, right on and below its diagonal alone."""
         r, b = self.rows_per_sample, self.batch_size
         gram = torch.zeros(r, b, r, b, dtype=self.dtype, device=self.device)
-        # symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
+        # symmetric: only panels on and below the diagonal are multiplied out
         width = panel_width(r, b * r)
         for first in range(0, r, width):
             last = min(first + width, r)
             panel = gram[first:, :, first:last]
             for block in self.blocks:
                 block.add_gram(panel, first, last)
-            gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
+            if mirrored:
+                gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
         return gram.view(b * r, b * r)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
-from tngd_bench.layers import preconditioning
+from tngd_bench.layers import panelled, preconditioning
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
@@ -27,6 +27,8 @@ from tngd_bench.spu.dynamics.route import cells_err, refuse_beyond_symmetric
 
 _DOUBLE = 2.0
 """Operations in single precision in the time of one in double, in which arrays with errors are decomposed."""
+_ROOT = 8.0 / 3.0
+"""Operations per n³ of the triangular root of the noise's covariance."""
 ANALOG = {
     "analog_time": Setting(50.0, POSITIVE),
     "copies": Setting(1, COUNT, title="copies of the arrays"),
@@ -54,20 +56,23 @@ def _count(it: Iteration, use: Use) -> Counts:
     copies = use.settings["copies"] if errs else 1
     each = (_DOUBLE if errs or device.array_bits is not None else 1.0) * EIGENDECOMPOSITION_FLOPS
     inverses = sum(
-        min(copies, other) * (each + 2.0) * side**3 for a, g, _ in sides for side, other in ((a, g), (g, a))
+        min(copies, other) * (each + 2.0 + noisy * _ROOT) * side**3
+        for a, g, _ in sides
+        for side, other in ((a, g), (g, a))
     )
     converted = device.dac_bits or device.adc_bits or device.adc_noise_volts
     refinements = int(use.settings["refinements"])
     by_gradient = bool(noisy or converted or copies > 1 or refinements)
-    applied = 0.0
+    applied, refined = 0.0, 1.0 + refinements if refinements else 0.0
     for layer in factored_layers(it):
         rows, (a, g) = float(it.batch_size * layer.positions), (layer.columns, layer.d_out)
-        passes = (1.0 + refinements) * (1.0 + noisy) + (1.0 + refinements if refinements else 0.0)
-        relaxed = 2.0 * (rows * layer.d_in * g + passes * a * g * (a + g))
+        noise_in, noise_out = (noisy * panelled(side) * side for side in (layer.columns, g))
+        passes = (1.0 + refinements) * (a + g + noise_in + noise_out) + refined * (a + g)
+        relaxed = 2.0 * (rows * layer.d_in * g + a * g * passes)
         by_rows, finished = preconditioning(rows, a, g)
-        if noisy and copies == 1 and not (refinements or device.dac_bits or finished < by_rows):
-            # the rows are brought to eigenvectors, and the answers back; then both ways; then along the gradient
-            relaxed = 2.0 * (rows * a * (a + 2.0 * g) + a * g * (a + 2.0 * g))
+        if copies == 1 and not (refinements or device.dac_bits or finished < by_rows):
+            # pass 1 answers the rows, and its noise is that of the whole; x is then multiplied along the gradient
+            relaxed = 2.0 * (rows * a * (a + 2.0 * g) + a * g * (noise_in + g + noise_out))
         applied += relaxed if by_gradient else preconditioned(rows, layer)
     held = sum(
         (2.0 + (1.0 + noisy) * min(copies, other)) * side**2

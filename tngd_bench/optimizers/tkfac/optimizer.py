@@ -164,7 +164,7 @@ class TKFAC(KFAC):
         pair = self.pairs[one.map.names[0]]
         if pair.is_deterministic and is_linear(self.device) and not self.refinements:
             return super()._preconditioned(one)
-        if one.rows is not None and pair.rotates_rows(self.device) and not self.refinements:
+        if one.rows is not None and pair.takes_rows(self.device) and not self.refinements:
             inputs, cotangents = one.rows
             x = pair.solve_product(cotangents, inputs, self.device, self.generator)
             return RowProduct(None, x), ((cotangents @ x) * inputs).sum()

@@ -26,6 +26,10 @@ STAGES = 240.0
 """Operations per k³ for the propagator of a circuit of k states: two exponentials of 2k rows, and the doublings."""
 
 
+DRAWN = 4.0
+"""Operations per m³ of forming K from a factor (m, 2m), and those of a product with that factor over those with K."""
+
+
 @dataclass(frozen=True)
 class ArrayCost:
     """Of one step: `flops` and numbers `held` beside the host's pass, and the `values` that are drawn.
@@ -40,6 +44,11 @@ class ArrayCost:
     formed: float
     spectral: bool = False
 
+    @property
+    def product(self) -> float:
+        """Operations per m² of a product with K: as its factor (m, 2m) where only its law is drawn."""
+        return 2.0 if self.formed else 2.0 * DRAWN
+
 
 def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
     """Return what a step takes on the arrays of `device`, for one of `ensemble` programmings."""
@@ -47,7 +56,7 @@ def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
     if drawn_in_law(device, it.rows, it.parameters, ensemble):
         starts = 3 if device.thermal_variance > 0 else 2
         products = (2 * starts + 3) * (it.lift + m * m) + 4.0 * (starts + 1) * m * m
-        flops = it.forming - it.written + products + 4.0 * m**3 * panelled(it.rows)
+        flops = it.forming - it.written + products + it.takes_eigenvectors * DRAWN * m**3 * panelled(it.rows)
         return ArrayCost(
             flops, 12.0 * m * m + 4.0 * it.parameters, 2.0 * (m * m + it.parameters), 0.0, spectral=True
         )

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from tngd_bench import arguments
-from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
+from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS, LANCZOS_APPLICATIONS
+from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
     READ_S,
@@ -27,7 +28,7 @@ from tngd_bench.optimizers.settings import (
     choice,
     optional,
 )
-from tngd_bench.optimizers.tngd.array_costs import array_cost
+from tngd_bench.optimizers.tngd.array_costs import DRAWN, array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
@@ -107,20 +108,19 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
     )  # residual, answer, noise
     products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
     if arrays and drawn_in_law(device, it.rows, it.parameters, int(use.settings["ensemble"])):
-        return products + rounds * lifts * (
-            3.0 * it.lift + 10.0 * m * m
-        )  # a rotation is drawn as it is asked for
+        # a rotation is drawn as it is asked for
+        return products + rounds * lifts * (3.0 * it.lift + 10.0 * m * m) + _further(it, rounds, 2.0 * DRAWN)
     if arrays:
         factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
-        return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m)
+        functions = sum(_further(layer, rounds) for layer in alone) if factors == 1.0 else 0.0
+        return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m) + functions
     if it.matrix_free and alone == [it]:
         k = float(INCREMENT_PRODUCTS)
         return products + rounds * (k * it.product_by_model + 4.0 * n * k * k + 2.0 * n * k)
     found = products
     for layer in alone:
-        if layer.forms_gram:  # a residual has no weights in rows: eigenvectors
-            found += 0.0 if layer.takes_eigenvectors else EIGENDECOMPOSITION_FLOPS * m**3
-            found += rounds * lifts * (layer.lift + 2.0 * m * m)
+        if layer.forms_gram:
+            found += rounds * lifts * (layer.lift + 2.0 * m * m) + _further(layer, rounds)
         else:
             k, size = float(min(LANCZOS_DIMENSION, it.rows)), float(layer.parameters)
             found += rounds * (k * layer.product(by_model=False) + 4.0 * size * k * k + 2.0 * size * k)
@@ -133,21 +133,29 @@ def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemb
     flops = (
         it.gradient + it.row_passes + (it.all_written if any(cost.formed for cost in costs) else it.written)
     )
-    # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    flops += sum(cost.flops + cost.spectral * _by_eigenvectors(float(it.rows)) for cost in costs)
+    for each, cost in zip(alone, costs, strict=True):
+        flops += cost.flops + cost.spectral * _functions_of_gram(each, cost.product)
     return flops, it.held + float(it.rows) * it.widths + max(cost.held for cost in costs)
 
 
-def _functions_of_gram(it: Iteration) -> float:
-    """Functions of a K in memory, by its eigenvectors or by Lanczos."""
+def _functions_of_gram(it: Iteration, product: float = 2.0) -> float:
+    """Functions of K by its eigenvectors or by Lanczos, a `product` with it in operations per m²."""
     m = float(it.rows)
     if it.takes_eigenvectors:
-        return _by_eigenvectors(m)
-    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
+        return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * product * m * m + _orthogonalised(it)
 
 
-def _by_eigenvectors(m: float) -> float:
-    return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+def _further(it: Iteration, rounds: int, product: float = 2.0) -> float:
+    """Functions of K in the `rounds` relaxations after the first, where that one leaves no eigenvectors."""
+    if it.takes_eigenvectors:
+        return 0.0
+    by_lanczos = min(rounds, LANCZOS_APPLICATIONS - 1)
+    decomposed = EIGENDECOMPOSITION_FLOPS + (DRAWN * panelled(it.rows) if product > 2.0 else 0.0)
+    return (
+        by_lanczos * _functions_of_gram(it, product)
+        + (rounds > by_lanczos) * decomposed * float(it.rows) ** 3
+    )
 
 
 def _orthogonalised(it: Iteration) -> float:
@@ -167,15 +175,18 @@ def waiting(it: Iteration, use: Use) -> float:
     if use.device is not None and use.device.needs_arrays:
         costs = [array_cost(each, use.device, ensemble) for each in alone]
         formed, drawn = sum(cost.formed for cost in costs), sum(cost.values for cost in costs)
-        return seconds + WRITE_S * formed + PAIR_S * m * m + ensemble * _PROGRAM_S * drawn
+        read = sum(
+            _read(each, cost.product) for each, cost in zip(alone, costs, strict=True) if cost.spectral
+        )
+        return seconds + WRITE_S * formed + PAIR_S * m * m + ensemble * (_PROGRAM_S * drawn + READ_S * read)
     return seconds if by_model else seconds + PAIR_S * m * m + READ_S * sum(_read(each) for each in alone)
 
 
-def _read(it: Iteration) -> float:
+def _read(it: Iteration, product: float = 2.0) -> float:
     """The numbers that Krylov spaces in rows read: K or, where it is not formed, the rows twice, for each product."""
     if it.forms_gram and it.takes_eigenvectors:
         return 0.0
-    once = float(it.rows) * (it.rows if it.forms_gram else 2.0 * it.kept)
+    once = float(it.rows) * (it.rows * product / 2.0 if it.forms_gram else 2.0 * it.kept)
     return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * once
 
 

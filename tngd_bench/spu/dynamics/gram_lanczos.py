@@ -8,19 +8,20 @@ from torch import Tensor
 
 from tngd_bench.curvature.operator import FactoredOperator, Shifted
 from tngd_bench.curvature.route import TOLERANCE, Route, gram_function_route
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor
 from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
-from tngd_bench.spu.dynamics.spectral import Response
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
-
-CHECK_INTERVAL = 8
-"""Products between two estimates of the error: an estimate takes as long as some four of them."""
 
 
 class FormedGram:
-    """An operator whose K = B Bᵀ is formed once and then serves every product K u."""
+    """An operator whose K = B Bᵀ is formed once and then serves every product K u.
+
+    K of erring cells has a factor of only twice its size, and few products are needed: it is formed for all else.
+    """
 
     def __init__(self, operator: FactoredOperator) -> None:
         self._operator = operator
+        self._erring = operator if isinstance(operator, ErringFactor) else None
         self.size, self.rows = operator.size, operator.rows
         self.factor_matvec, self.factor_rmatvec = operator.factor_matvec, operator.factor_rmatvec
 
@@ -37,8 +38,14 @@ class FormedGram:
         """K, (m, m)."""
         return self.matrix
 
+    def gram_diagonal(self) -> Tensor:
+        """The diagonal of K, (m,)."""
+        return self.matrix.diagonal() if self._erring is None else self._erring.gram_diagonal()
+
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K u in u's precision; (m, k) as uᵀ K: where k is small, rows are several times quicker than columns."""
+        if self._erring is not None and u.dtype == self._erring.dtype:
+            return self._erring.gram_matvec(u)
         matrix = self.matrix if u.dtype == self.matrix.dtype else self._double
         return matrix @ u if u.dim() == 1 else (u.T @ matrix).T
 
@@ -55,8 +62,8 @@ class GramLanczosTransition:
     """`GramTransition`, but for the first applications in single precision a block of Lanczos runs on K itself.
 
     A few dozen products of m² replace an eigendecomposition of about 10 m³. The eigenvectors are taken after all in
-    double precision, for few rows, where λ stands close to the rounding of K, for a plain right-hand side (which would
-    need products in N-space), when Lanczos needs more than m/4 products, and from the third application on.
+    double precision, for few rows, where λ stands close to the rounding of K, when Lanczos needs more than m/4
+    products, and from the third application on.
     """
 
     def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
@@ -69,14 +76,15 @@ class GramLanczosTransition:
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
         """Σ f(A) v + Σ f(A) Bᵀ w."""
         self._applied += 1
-        if self._failed or self._route(terms).name == "eigenvectors":
+        if self._failed or self._route((terms or in_range)[0][1].dtype).name == "eigenvectors":
             return self._exact.apply(terms, in_range)
         krylov = KrylovTransition(
             self._shifted,
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
-            first_check=CHECK_INTERVAL,
             row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,
+            plain_in_rows=True,
+            sparing=True,
         )
         try:
             return krylov.apply(terms, in_range)
@@ -84,10 +92,6 @@ class GramLanczosTransition:
             self._failed = True
             return self._exact.apply(terms, in_range)
 
-    def _route(self, terms: Sequence[Term]) -> Route:
-        return gram_function_route(
-            self._formed.rows,
-            single=self._formed.matrix.dtype == torch.float32 and not self._exact.needs_double,
-            plain=any(isinstance(function, Response) for function, _ in terms),
-            application=self._applied,
-        )
+    def _route(self, dtype: torch.dtype) -> Route:
+        single = dtype == torch.float32 and not self._exact.needs_double
+        return gram_function_route(self._formed.rows, single=single, application=self._applied)

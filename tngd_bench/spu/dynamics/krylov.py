@@ -10,15 +10,16 @@ from torch import Tensor
 from tngd_bench.curvature.operator import Shifted
 from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics.lanczos_bases import LanczosBases
-from tngd_bench.spu.dynamics.ritz import Outside, Result, Start, ritz_spaces, worst
-from tngd_bench.spu.dynamics.spectral import Response, at
+from tngd_bench.spu.dynamics.ritz import Outside, Result, Ritz, Start, ritz_spaces, worst
+from tngd_bench.spu.dynamics.spectral import Response, Spread, at
 from tngd_bench.spu.dynamics.transitions import Term
 
 FIRST_CHECK, CHECK_SHARE = 4, 6
-"""The error is estimated after 4 products, and then whenever their number has grown by 4 or by a sixth.
-
-An estimate costs as much as several products with a matrix of a few hundred rows: `first_check` sets another number.
-"""
+"""The error is estimated after 4 products, and then whenever their number has grown by 4 or by a sixth."""
+FAR_CHECK, PASSING = 16, 30.0
+"""An estimate costs as much as eight products with a matrix of a few hundred rows. Products between two `sparing` ones
+that are not expected to pass; and the residual, over the tolerance, at which one is: 15 to 120 in tables of all
+estimates at N = 10⁵ and 10⁶, t = 5 and 50 τ (MNIST, m = 640)."""
 
 
 class LanczosError(RuntimeError):
@@ -30,14 +31,16 @@ class KrylovTransition:
 
     Where the operator has `gram_matvec` (K u without a vector of length N), the bases live in the space of the m rows:
     f(A) v = f(λ) v + Bᵀ φ(K) B v with φ(s) = (f(s+λ) − f(λ))/s, and f(A) Bᵀw = Bᵀ f(K+λ) w, all exact identities; all
-    vectors then grow their bases together. A plain right-hand side keeps its own N-space, in which nothing cancels.
+    vectors then grow their bases together. A plain right-hand side keeps its own N-space, in which nothing cancels,
+    unless `plain_in_rows`, where f(λ) v and what the rows take from it cancel to their rounding.
 
     A basis grows until its result is within `tolerance` of the exact one in N-space, relative to the largest term. For
     means this is an a-posteriori bound: the error obeys e' = −A e − β_k v_{k+1} y_k(s), y_k the last coefficient after
     s, so that ‖e(t)‖ ≤ β_k ∫ |y_k(s)| e^{−λ(t−s)} ds (in row space with ‖Bᵀe^{−Ku}‖ ≤ 1/√(2eu) under the integral). For
     the square root of the covariance, which solves no such equation, it is an estimate: the last four or more steps
     changed it by less than the tolerance, and (A + I/t) x = v, which varies on the same scale, is solved to that
-    residual, both weighed by the result's share of the largest term.
+    residual, both weighed by the result's share of the largest term. `sparing`: errors are estimated once that
+    equation is solved, or every 16 products.
     `row_dtype` is the precision of the bases in row space, that of the vectors if None.
     `LanczosError` (a RuntimeError) when `max_dimension` comes first. `products` counts the products made, `bound` is
     the largest relative error bound of the last application, 0 where all spaces were exhausted.
@@ -51,6 +54,8 @@ class KrylovTransition:
         max_dimension: int = 300,
         first_check: int = FIRST_CHECK,
         row_dtype: torch.dtype | None = None,
+        plain_in_rows: bool = False,
+        sparing: bool = False,
     ) -> None:
         self._shifted = shifted
         self._damping = shifted.damping
@@ -59,6 +64,8 @@ class KrylovTransition:
         self._max_dimension = max_dimension
         self._first_check = first_check
         self._row_dtype = row_dtype
+        self._sparing = sparing
+        self._whole: tuple[type, ...] = () if plain_in_rows else (Response,)
         self.products = 0
         self.bound = 0.0
 
@@ -72,7 +79,7 @@ class KrylovTransition:
         self.bound = 0.0
         if in_range and self._rows is None:
             raise TypeError("this Krylov transition takes vectors, not weights of the factor")
-        whole = [term for term in terms if self._rows is None or isinstance(term[0], Response)]
+        whole = [term for term in terms if self._rows is None or isinstance(term[0], self._whole)]
         total: Tensor | None = None
         largest = 0.0
         # answers to an input come first: the decayed start is small beside them and need not be known as well
@@ -87,7 +94,7 @@ class KrylovTransition:
         starts = [Start(function, weights, False, None) for function, weights in in_range]
         bases: list[tuple[float, Tensor]] = []
         for function, vector in terms:
-            if isinstance(function, Response):
+            if isinstance(function, self._whole):
                 continue
             base = at(function, self._damping)
             bases.append((base, vector))
@@ -105,6 +112,18 @@ class KrylovTransition:
             total.add_(vector, alpha=base)
         return total
 
+    def _is_far(self, bases: LanczosBases, k: int) -> bool:
+        """Whether an estimate after k products would cost more than what it may save."""
+        return self._sparing and k % FAR_CHECK != 0 and max(bases.residuals) > PASSING * self._tolerance
+
+    def _before(self, starts: Sequence[Start], bases: LanczosBases, size: int) -> Sequence[Ritz | None]:
+        """The spaces some products ago, where estimates ask what has changed."""
+        asked = [not self._sparing or isinstance(start.function, Spread) for start in starts]
+        if size < 1 or not any(asked):
+            return [None] * len(starts)
+        spaces = ritz_spaces(*bases.bands(size), self._damping)
+        return [space if ask else None for space, ask in zip(spaces, asked, strict=True)]
+
     def _expand(
         self, starts: Sequence[Start], product: Callable[[Tensor], Tensor], largest: float
     ) -> tuple[Tensor, float]:
@@ -113,28 +132,26 @@ class KrylovTransition:
         # only: where curvature explodes, one pass leaves more of the basis than there is left of the image ("twice is
         # enough", Parlett, The Symmetric Eigenvalue Problem, §6.9). Beside such products a second costs nothing.
         passes = 2 if starts[0].whole or getattr(self._rows, "matrix_free", False) else 1
-        bases = LanczosBases(torch.stack([start.vector for start in starts]), self._max_dimension, passes)
+        shift = 1.0 / max(start.function.t for start in starts) + (0.0 if starts[0].whole else self._damping)
+        bases = LanczosBases(torch.stack([start.vector for start in starts]), passes, shift)
         lengths = bases.norms.tolist()
-        previous: list[Tensor | None] = [None] * len(starts)
         next_check = self._first_check
         for k in range(1, self._max_dimension + 1):
             exhausted = bases.grow(product)
             self.products += len(starts)
-            if not exhausted and k < next_check:
+            if not exhausted and (k < next_check or self._is_far(bases, k)):
                 continue
+            back = max(self._first_check, k // (CHECK_SHARE + 1))
             next_check = k + max(self._first_check, k // CHECK_SHARE)
-            spaces = ritz_spaces(*bases.bands(), self._damping)
-            found = [
-                Result.of(*each)
-                for each in zip(starts, spaces, lengths, bases.beta.tolist(), previous, strict=True)
-            ]
+            now = ritz_spaces(*bases.bands(k), self._damping)
+            before = self._before(starts, bases, k - back)
+            found = [Result.of(*each) for each in zip(starts, now, lengths, bases.beta, before, strict=True)]
             reference = max(largest, *(result.size for result in found))
             reached = 0.0 if exhausted else worst(found, reference, self._tolerance)
             if reached <= self._tolerance:
                 self.bound = max(self.bound, reached)
                 weights = torch.stack([r.coefficients * n for r, n in zip(found, lengths, strict=True)])
                 return bases.combined(weights), reference
-            previous = [result.coefficients for result in found]
         raise LanczosError(
             f"Lanczos did not reach the tolerance {self._tolerance:g} in {self._max_dimension} products: "
             "raise tolerance, or use method='gram'"

@@ -11,24 +11,26 @@ FIRST_DIMENSION = 16
 
 
 class LanczosBases:
-    """Fully reorthogonalised Lanczos bases of `vectors` (count, n), up to `largest` products each.
+    """Fully reorthogonalised Lanczos bases of `vectors` (count, n), with tridiagonal matrices T.
 
     `passes` over the basis take out of each image what rounding has left in it. `norms` are those of the vectors;
-    after each product `beta` is the new off-diagonal value, 0 where a space is exhausted.
+    after each product `beta` are the new off-diagonal values, 0 where a space is exhausted, and `residuals` those of
+    (T + `shift`) x = e₁ in the whole spaces, by the recurrence of the last pivot.
     """
 
-    def __init__(self, vectors: Tensor, largest: int, passes: int) -> None:
+    def __init__(self, vectors: Tensor, passes: int, shift: float) -> None:
         self.norms = torch.linalg.vector_norm(vectors, dim=1)
-        self._passes = passes
+        self._passes, self._shift = passes, shift
         self._basis = vectors.new_empty(len(vectors), FIRST_DIMENSION, vectors.shape[1])
         scaled = torch.where(self.norms > 0, self.norms, 1.0).unsqueeze(1)
         torch.div(vectors, scaled, out=self._basis[:, 0])
-        # column k of the band: the diagonal of T, and the off-diagonal
-        self._diagonal = self.norms.new_zeros(len(vectors), largest)
-        self._off_diagonal = torch.zeros_like(self._diagonal)
-        self._scale = self.norms.new_full((len(vectors),), 1e-30)
+        # values of all spaces at each product, on the host: they are few, and each call of torch costs more than they
+        self._diagonal: list[list[float]] = []
+        self._off_diagonal: list[list[float]] = []
+        self._scale = [1e-30] * len(vectors)
+        self._pivots = [math.inf] * len(vectors)
         self._image = vectors
-        self.beta = self.norms
+        self.beta, self.residuals = [0.0] * len(vectors), [1.0] * len(vectors)
         self._size = 0
 
     def grow(self, product: Callable[[Tensor], Tensor]) -> bool:
@@ -39,33 +41,46 @@ class LanczosBases:
         k, basis = self._size, self._basis
         newest = basis[:, k - 1]
         image = product(newest[0]).unsqueeze(0) if len(basis) == 1 else product(newest.T).T
-        along = (newest * image).sum(1)
-        self._diagonal[:, k - 1] = along
+        along = (newest * image).sum(1, keepdim=True)
         # the recurrence takes the large components away, a pass over the basis what rounding left of the others
-        image = torch.addcmul(image, along.unsqueeze(1), newest, value=-1.0)
+        image = torch.addcmul(image, along, newest, value=-1.0)
         if k > 1:
-            image.addcmul_(self._off_diagonal[:, k - 2, None], basis[:, k - 2], value=-1.0)
+            image.addcmul_(image.new_tensor(self.beta).unsqueeze(1), basis[:, k - 2], value=-1.0)
         space, column = basis[:, :k], image.unsqueeze(2)
         for _ in range(self._passes):
             column.baddbmm_(space.mT, torch.bmm(space, column), alpha=-1.0)
-        beta = torch.linalg.vector_norm(image, dim=1)
-        self._scale = torch.maximum(self._scale, along.abs())
-        alive = beta > torch.finfo(beta.dtype).eps * self._scale
-        self._image, self.beta = image, torch.where(alive, beta, 0.0)
-        return k == basis.shape[2] or not bool(alive.any())
+        self._image = image
+        both = torch.cat([along, torch.linalg.vector_norm(image, dim=1, keepdim=True)], 1)
+        self._note(*both.T.tolist(), torch.finfo(image.dtype).eps)
+        return k == basis.shape[2] or not any(self.beta)
+
+    def _note(self, along: list[float], beta: list[float], rounding: float) -> None:
+        """Keep the new values of T, and carry the residuals on."""
+        for i, (a, b) in enumerate(zip(along, beta, strict=True)):
+            self._scale[i] = max(self._scale[i], abs(a))
+            if not b > rounding * self._scale[i]:
+                beta[i] = 0.0
+            self._pivots[i] = a + self._shift - self.beta[i] ** 2 / self._pivots[i]
+            self.residuals[i] *= abs(beta[i] / self._pivots[i]) if self._pivots[i] else math.inf
+        self._diagonal.append(along)
+        self.beta = beta
 
     def _append(self) -> None:
         k = self._size
         if k == self._basis.shape[1]:
             self._basis = torch.cat([self._basis, torch.empty_like(self._basis)], 1)
-        self._off_diagonal[:, k - 1] = self.beta
+        self._off_diagonal.append(self.beta)
         # an exhausted space goes on with zeros, which its exact result does not see
-        divisor = torch.where(self.beta > 0, self.beta, math.inf).unsqueeze(1)
+        divisor = self._image.new_tensor([each or math.inf for each in self.beta]).unsqueeze(1)
         torch.div(self._image, divisor, out=self._basis[:, k])
 
-    def bands(self) -> tuple[Tensor, Tensor]:
-        """Diagonals (count, k) of the tridiagonal matrices, and off-diagonals (count, k − 1)."""
-        return self._diagonal[:, : self._size], self._off_diagonal[:, : self._size - 1]
+    def bands(self, size: int) -> tuple[Tensor, Tensor]:
+        """Diagonals (count, size) of the leading blocks of T, and off-diagonals (count, size − 1), on the CPU."""
+        noted = self._diagonal[:size], self._off_diagonal[: size - 1]
+        diagonal, off_diagonal = (
+            torch.tensor(values, dtype=torch.float64).view(-1, len(self.beta)).T for values in noted
+        )
+        return diagonal, off_diagonal
 
     def combined(self, weights: Tensor) -> Tensor:
         """Σ of the basis vectors times `weights` (count, k), (n,)."""

@@ -12,6 +12,7 @@ from tngd_bench import arguments
 from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted
 from tngd_bench.curvature.route import TOLERANCE, Route, relaxation_route
 from tngd_bench.spu.dynamics.euler_maruyama import EulerMaruyama
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor
 from tngd_bench.spu.dynamics.gaussian import standard_normal
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.krylov import FIRST_CHECK, KrylovTransition
@@ -213,7 +214,12 @@ class OUProcess:
             return GramLanczosTransition(self._shifted)
         # estimating the error costs nothing beside a product through the whole model
         first_check = 1 if self._by_increment else FIRST_CHECK
-        return KrylovTransition(self._shifted, tolerance=self._tolerance, first_check=first_check)
+        erring = isinstance(
+            self._shifted.operator, ErringFactor
+        )  # whose products draw what vectors of length N show
+        return KrylovTransition(
+            self._shifted, tolerance=self._tolerance, first_check=first_check, plain_in_rows=erring
+        )
 
     @cached_property
     def _stepper(self) -> EulerMaruyama:

@@ -81,8 +81,8 @@ class Result:
     size: float
 
     @staticmethod
-    def of(start: Start, ritz: Ritz, norm: float, beta: float, before: Tensor | None) -> Result:
-        """The result of one space; `before`: its coefficients at the last estimate."""
+    def of(start: Start, ritz: Ritz, norm: float, beta: float, before: Ritz | None) -> Result:
+        """The result of one space; `before`: the space some products ago."""
         coefficients = ritz.apply(start.function, start)
         inside = ritz.length(coefficients, start.whole) * norm
         size = inside
@@ -92,8 +92,8 @@ class Result:
             size = math.sqrt(max((base * length) ** 2 + crossed + inside**2, 0.0))
         change = math.inf
         if before is not None:
-            difference = coefficients.clone()
-            difference[: len(before)] -= before
+            difference, earlier = coefficients.clone(), before.apply(start.function, start)
+            difference[: len(earlier)] -= earlier
             change = ritz.length(difference, start.whole) * norm
         return Result(start, ritz, norm, beta, coefficients, change, size)
 
@@ -103,7 +103,8 @@ class Result:
             return 0.0
         if isinstance(self.start.function, Spread):
             return max(self._shifted_residual() * self.size, self.change) / reference
-        if self.change > 10.0 * tolerance * reference and self._last() > tolerance * reference:
+        moves = self.change > 10.0 * tolerance * reference
+        if moves and self._last() > tolerance * reference * (1.0 if math.isfinite(self.change) else 10.0):
             return math.inf  # no need to bound what still moves
         return self._bound() * self.norm / reference
 
@@ -140,11 +141,8 @@ def worst(found: Sequence[Result], reference: float, tolerance: float) -> float:
 
 
 def ritz_spaces(diagonal: Tensor, off_diagonal: Tensor, damping: float) -> list[Ritz]:
-    """Eigenvalues and vectors of the tridiagonal matrices (count, k) with (count, k − 1) beside the diagonal.
-
-    On the CPU wherever the basis lies: what is done with a few dozen numbers would be all launches on a GPU.
-    """
-    matrices = torch.diag_embed(diagonal.to("cpu", torch.float64))
+    """Eigenvalues and vectors of the tridiagonal matrices (count, k) with (count, k − 1) beside the diagonal."""
+    matrices = torch.diag_embed(diagonal)
     # the eigensolver reads the lower triangle only
     matrices.diagonal(-1, 1, 2).copy_(off_diagonal)
     values, vectors = torch.linalg.eigh(matrices)

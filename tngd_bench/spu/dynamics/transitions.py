@@ -64,8 +64,9 @@ class GramTransition:
     @cached_property
     def needs_double(self) -> bool:
         """Whether λ is too close to the rounding of K for a decomposition in K's own precision (error ε·λ_max)."""
-        precision = torch.finfo(self._gram.dtype).eps
-        return self._damping < 1e3 * precision * float(self._gram.diagonal().max())
+        held = self._operator
+        diagonal = held.gram_diagonal() if hasattr(held, "gram_diagonal") else self._gram.diagonal()
+        return self._damping < 1e3 * torch.finfo(diagonal.dtype).eps * float(diagonal.max())
 
     def _spectrum(self, double: bool) -> tuple[Tensor, Tensor]:
         if double not in self._spectra:

@@ -76,13 +76,13 @@ class KroneckerPair:
     def solve_product(
         self, cotangents: Tensor, inputs: Tensor, device: Device, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The same for ∇W = gᵀa from its few rows g (r, n_out) and a (r, n_in), where `rotates_rows`."""
+        """The same for ∇W = gᵀa from its few rows g (r, n_out) and a (r, n_in), where `takes_rows`."""
         first = self.inputs[0].answer_product(cotangents, inputs, device, generator)
         return _answers(self.outputs, first, device, generator, 0)
 
-    def rotates_rows(self, device: Device) -> bool:
-        """Whether pass 1 is taken in coordinates of eigenvectors, which the rows of ∇W are as well brought to."""
-        return len(self.inputs) == 1 and self.inputs[0].modes is not None and device.dac_bits is None
+    def takes_rows(self, device: Device) -> bool:
+        """Whether pass 1 can answer the rows that ∇W is made of: one array does, and nothing converts ∇W first."""
+        return len(self.inputs) == 1 and device.dac_bits is None
 
     def product(self, x: Tensor) -> Tensor:
         """Γ′ X A′ of the factors as they were to be loaded, (n_out, n_in); they must have been kept."""
@@ -99,7 +99,7 @@ class KroneckerPair:
     @property
     def is_noiseless(self) -> bool:
         """Whether the nodes have no noise; that of converters is apart."""
-        return all(array.modes is None for array in self.inputs + self.outputs)
+        return all(array.noise_root is None for array in self.inputs + self.outputs)
 
     @property
     def scales(self) -> tuple[float, float]:

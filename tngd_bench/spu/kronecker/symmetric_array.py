@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
+from tngd_bench.layers import panel_width
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError, largest_unit, programmed
 from tngd_bench.spu.dynamics.converters import quantize_each
@@ -26,14 +27,14 @@ REMEDY = "raise damping, program more precisely, or scale to a unit diagonal"
 class SymmetricArray:
     """What an array of order n makes of right-hand sides in one relaxation of t, from a start at zero.
 
-    `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `modes`, where there is noise, the eigenvectors of M̂, φ of
-    its eigenvalues and the deviation √(κψ) of their noise, ψ(a) = (1 − e^(−2at))/a · `weights` D^(−1/2), (n,), by which
-    the host scales both what it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the
-    conductance range shrinks M̂, so that a relaxation takes t/s · `wanted` M, where it was to be kept for refinements.
+    `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `noise_root`, where there is noise, the upper triangular R
+    of its covariance RᵀR = κψ(M̂) with ψ(a) = (1 − e^(−2at))/a · `weights` D^(−1/2), (n,), by which the host scales both
+    what it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the conductance range
+    shrinks M̂, so that a relaxation takes t/s · `wanted` M, where it was to be kept for refinements.
     """
 
     response: Tensor
-    modes: tuple[Tensor, Tensor, Tensor] | None = None
+    noise_root: Tensor | None = None
     weights: Tensor | None = None
     scale: float = 1.0
     wanted: Tensor | None = None
@@ -53,37 +54,34 @@ class SymmetricArray:
         Right-hand sides are the rows of (k, n) with `dim` 1, the columns of (n, k) with `dim` 0.
         """
         written = quantize_each(self._weighed(signals, dim), device.dac_bits, dim=dim)
-        if self.modes is None:
-            reached = written @ self.response if dim else self.response @ written
-            return self._read(reached, device, generator, dim)
-        vectors = self.modes[0]
-        return self._noisy_answer(written @ vectors if dim else vectors.T @ written, device, generator, dim)
+        return self._read(written @ self.response if dim else self.response @ written, device, generator, dim)
 
     def answer_product(
         self, left: Tensor, right: Tensor, device: Device, generator: torch.Generator | None = None
     ) -> Tensor:
-        """The same for the rows of leftᵀ right, factors (r, k) and (r, n), of an array with noise and without DAC."""
-        assert self.modes is not None
-        modal = left.T @ (self._weighed(right, 1) @ self.modes[0])
-        return self._noisy_answer(modal, device, generator, 1)
-
-    def _noisy_answer(
-        self, modal: Tensor, device: Device, generator: torch.Generator | None, dim: int
-    ) -> Tensor:
-        """Readouts of right-hand sides in coordinates of the eigenvectors, in which the noise is drawn too."""
-        assert self.modes is not None
-        vectors, gains, deviations = self.modes
-        modal.mul_(_along(gains, dim)).addcmul_(_normal(modal, generator), _along(deviations, dim))
-        return self._read(modal @ vectors.T if dim else vectors @ modal, device, generator, dim)
+        """The same for the rows of leftᵀ right, factors (r, k) and (r, n), without a DAC."""
+        return self._read(left.T @ (self._weighed(right, 1) @ self.response), device, generator, 1)
 
     def _weighed(self, signals: Tensor, dim: int) -> Tensor:
         return signals if self.weights is None else signals * _along(self.weights, dim)
 
     def _read(self, reached: Tensor, device: Device, generator: torch.Generator | None, dim: int) -> Tensor:
+        """What the host reads of nodes at `reached`, to which their noise is added in place."""
+        if self.noise_root is not None:
+            _add_noise(reached if dim else reached.T, self.noise_root, _normal(reached, generator), dim)
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
         return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range, dim), dim)
+
+
+def _add_noise(signals: Tensor, root: Tensor, normal: Tensor, dim: int) -> None:
+    """Add ξ R to signals (k, n), a panel of columns at a time: R is zero below its diagonal."""
+    draws, n = normal if dim else normal.T, len(root)
+    width = panel_width(n, n)
+    for first in range(0, n, width):
+        last = min(first + width, n)
+        signals[:, first:last].addmm_(draws[:, :last], root[:last, first:last])
 
 
 def _along(values: Tensor, dim: int) -> Tensor:
@@ -131,9 +129,13 @@ def program(
         values, vectors = eigendecomposition(held)
         values = values.clamp_min(floor)
     variance = (noise_variance + device.thermal_variance) / scale
-    gains = Response(t)(values).to(vectors.dtype)
-    modes = (vectors, gains, Spread(t, variance)(values).to(vectors.dtype)) if variance > 0.0 else None
-    return SymmetricArray((vectors * gains) @ vectors.T, modes, weights, scale, wanted)
+    root = None
+    if variance > 0.0:
+        deviations = Spread(t, variance)(values).to(vectors.dtype)
+        root = torch.linalg.qr(deviations.unsqueeze(1) * vectors.T, mode="r").R
+    return SymmetricArray(
+        (vectors * Response(t)(values).to(vectors.dtype)) @ vectors.T, root, weights, scale, wanted
+    )
 
 
 def _one_element_a_pair(cells: Tensor) -> Tensor:
