@@ -66,6 +66,28 @@ def measure_cost(
     return tuple(timer.result() for timer in timers)
 
 
+def probe_step(
+    instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, *, simulating: bool
+) -> tuple[float, float, float]:
+    """Return the seconds until an optimizer is made, until its steps are timed, and of a step, the mean of its cycle.
+
+    A step is all that `measure_cost` does for one, or, `simulating`, a training's, in which a device is simulated and
+    no host is timed apart. Raises RuntimeError with the reason where the optimizer fails or diverges.
+    """
+    clock = Clock(instance.device)
+    batches = instance.batches(data.to(instance.device))
+    made_s, timer = clock.time(lambda: StepTimer.of(instance, config, clock, simulating=simulating))
+    warm_s, _ = clock.time(lambda: _warm_timer(timer, next(batches), next(batches)))
+    steps = (timer.settling_steps + TIMED_STEPS if timer.is_short else 1) * timer.cycle
+    taken_s, _ = clock.time(
+        lambda: _time_round([timer], batches, 0, TIMED_STEPS, lambda label: None, instance.device)
+    )
+    if timer.status != "ok":
+        raise RuntimeError(f"{config.label} {timer.status}: {timer.reason}")
+    step_s = min(each.step_s for each in timer.iterations) if simulating else taken_s / steps
+    return made_s, made_s + warm_s, step_s
+
+
 def _warm_timer(timer: StepTimer, first: Batch, second: Batch) -> StepTimer:
     few = slice(WARM_UP_SAMPLES)
     timer.check_curvature(*second)
