@@ -37,13 +37,15 @@ def measure_cost(
     seconds_limit: float,
     least_repetitions: int = MINIMUM_REPETITIONS,
     on_timing: Callable[[str], None] = lambda label: None,
+    simulating: bool = False,
 ) -> tuple[CostResult, ...]:
     """Time up to `repetitions` iterations of each optimizer, in this process, warm-up apart.
 
     An optimizer gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part with
     it), but never fewer than `least_repetitions`. `on_timing(label)` is called, off the clock, before an optimizer is
-    timed. One that diverges or raises is not timed any more, with the reason; the others go on. Raises DisturbanceError
-    where one changes the process that all of them are timed in.
+    timed. One that diverges or raises is not timed any more, with the reason; the others go on. `simulating`: steps of
+    devices are simulated that could be billed without. Raises DisturbanceError where one changes the process that all
+    of them are timed in.
     """
     clock = Clock(instance.device)
     batches = instance.batches(data.to(instance.device))
@@ -52,7 +54,8 @@ def measure_cost(
     for config in configs:
         on_timing(config.label)
         with undisturbed(instance.device):
-            timers.append(_warm_timer(StepTimer.of(instance, config, clock), first, second))
+            timer = StepTimer.of(instance, config, clock, simulating=simulating)
+            timers.append(_warm_timer(timer, first, second))
     with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(timers)))
         for round_number in itertools.count():

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -32,7 +33,7 @@ class Step:
         """Return the step in a trial of a `kind`; digital optimizers make the same in all."""
         return cls(config, replace(instance, seed_parts=()), kind == "training" and config.simulated)
 
-    @property
+    @cached_property
     def key(self) -> tuple[object, ...]:
         """What decides how long it takes, for look-up."""
         settings = json.dumps(dict(self.config.settings), sort_keys=True, default=str)

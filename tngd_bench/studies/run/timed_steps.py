@@ -28,7 +28,8 @@ def timed_steps(
     """Return the steps timed now; one that fails or takes too long is left out, and its time to the formula."""
     share = min(SHARE * plan.predicted_s, LONGEST_S)
     left = {True: share if share >= LEAST_S else 0.0, False: LONGEST_S}
-    context, probes = worker_context(), []
+    probes: list[Probe] = []
+    context = worker_context()
     with tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder:
         files: dict[DataRequest, Path] = {}
         for trial in worth_timing(plan.trials.values(), model.trials_behind):
