@@ -21,7 +21,7 @@ from tngd_bench.studies.plan.duration_model import (
     evaluations_of,
     ratios_of,
 )
-from tngd_bench.studies.plan.probes import Probe, Step
+from tngd_bench.studies.plan.probes import Step, TimedStep
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
@@ -80,7 +80,7 @@ def test_corrections_are_those_of_the_optimizer_and_the_kind():
 
 
 def probe(config, instance=SMALL, kind="cost", predicted_s=0.1 - STEP_OVERHEAD_S, measured_s=0.4):
-    return Probe(Step.of(config, instance, kind), predicted_s, 0.5, 2.0, measured_s)
+    return TimedStep(Step.of(config, instance, kind), predicted_s, 0.5, 2.0, measured_s)
 
 
 def test_a_timed_step_decides_at_its_size_and_scales_the_formula_at_others():

@@ -20,7 +20,7 @@ from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Probe, Step, nearest
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
@@ -69,7 +69,7 @@ class DurationModel:
     evaluations: Mapping[tuple[str, int], float] = field(default_factory=dict)
     learned_from: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
-    probes: tuple[Probe, ...] = ()
+    probes: tuple[TimedStep, ...] = ()
 
     def trials_behind(self, method: str, kind: str) -> int:
         """Return from how many trials a prediction is learned; 0 where none is."""

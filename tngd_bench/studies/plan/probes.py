@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Probe:
+class TimedStep:
     """A timed `step`: seconds predicted of it and measured, and those before it.
 
     `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
@@ -67,7 +67,7 @@ class Probe:
         return self.measured_s / (self.predicted_s + STEP_OVERHEAD_S)
 
 
-def nearest(probes: Sequence[Probe], step: Step, predicted_s: float) -> Probe | None:
+def nearest(probes: Sequence[TimedStep], step: Step, predicted_s: float) -> TimedStep | None:
     """Return the probe of `step`, else that of the same optimizer with the nearest prediction; None without any."""
     alike = [probe for probe in probes if probe.step.is_like(step)]
     return min(

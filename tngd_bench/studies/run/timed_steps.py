@@ -10,7 +10,7 @@ from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.duration_model import DurationModel, cycle_of
 from tngd_bench.studies.plan.make_plan import Plan
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Probe, Step, worth_timing
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, worth_timing
 from tngd_bench.studies.plan.trials import PROCESS_START_S, CostBlock, DataRequest, Trial
 from tngd_bench.studies.run.data_files import write_splits
 from tngd_bench.studies.run.run_trial import probe_in_worker
@@ -24,11 +24,11 @@ _STEPS = 3  # a first one, one that warms the caches, and the timed one
 
 def timed_steps(
     plan: Plan, model: DurationModel, data: Mapping[DataRequest, DataSplits]
-) -> tuple[Probe, ...]:
+) -> tuple[TimedStep, ...]:
     """Return the steps timed now; one that fails or takes too long is left out, and its time to the formula."""
     share = min(SHARE * plan.predicted_s, LONGEST_S)
     left = {True: share if share >= LEAST_S else 0.0, False: LONGEST_S}
-    probes: list[Probe] = []
+    probes: list[TimedStep] = []
     context = worker_context()
     with tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder:
         files: dict[DataRequest, Path] = {}
@@ -48,7 +48,7 @@ def timed_steps(
             finally:
                 left[known] -= time.monotonic() - began
             step = Step.of(trial.candidate.config, trial.setting, trial.kind)
-            probes.append(Probe(step, seconds, *measured))
+            probes.append(TimedStep(step, seconds, *measured))
     return tuple(probes)
 
 
