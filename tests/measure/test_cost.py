@@ -50,6 +50,7 @@ def told(monkeypatch, instance):
                 return sum(probe.taken_s for probe in probes)
 
         monkeypatch.setattr(cost, "Clock", Told)
+        monkeypatch.setattr(cost, "OwnClock", Told)
         made = {probe.name: probe for probe in probes}
         monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: made[entrant.label])
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from tngd_bench.datasets.splits import DataSplits, take
-from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.clock import Clock, OwnClock
 from tngd_bench.measure.containment import undisturbed
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -75,9 +75,10 @@ def probe_step(
     """Return the seconds until an optimizer is made, until its steps are timed, and of a step, the mean of its cycle.
 
     A step is all that `measure_cost` does for one, or, `simulating`, a training's, in which a device is simulated and
-    no host is timed apart. Raises RuntimeError with the reason where the optimizer fails or diverges.
+    no host is timed apart. Waiting for a processor is left out. Raises RuntimeError with the reason where the optimizer
+    fails or diverges.
     """
-    clock = Clock(instance.device)
+    clock = OwnClock(instance.device)
     batches = instance.batches(data.to(instance.device))
     made_s, timer = clock.time(lambda: StepTimer.of(instance, config, clock, simulating=simulating))
     warm_s, _ = clock.time(lambda: _warm_timer(timer, next(batches), next(batches)))

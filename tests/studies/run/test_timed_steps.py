@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from tngd_bench.measure import cost
-from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.clock import OwnClock
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.errors import EngineError
@@ -53,8 +52,7 @@ def steps(monkeypatch):
             raise EngineError(value)
         return value
 
-    monkeypatch.setattr(Clock, "now", lambda self: made.now)
-    monkeypatch.setattr(cost, "Clock", Clock)
+    monkeypatch.setattr(OwnClock, "now", lambda self: made.now)
     monkeypatch.setattr(ProblemInstance, "optimizer", lambda *given: made.optimizer(*given))
     monkeypatch.setattr(run_trial, "use_threads", lambda threads: None)  # which torch lets a process do once
     monkeypatch.setattr(module, "worker_context", lambda: None)
