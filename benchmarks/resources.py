@@ -1,9 +1,29 @@
-"""Exact operations of one step, and its peak memory in a process of its own."""
+"""Exact operations of one step, and the memory of its tensors at the most: the same on every run and machine."""
 
 import math
 
 from benchmarks.case import OPTIMIZERS, SIZES, make_case
 from tngd_bench.measure.optimizer_config import OptimizerConfig
+
+
+def setup_cache():
+    """Return (operations, bytes) by (optimizer, parameters)."""
+    from tngd_bench.measure.inspection import inspect_step
+    from tngd_bench.measure.memory import PeakMemory, measure_allocated
+    from tngd_bench.measure.operations import count_operations
+    from tngd_bench.measure.threads import use_threads
+
+    use_threads(1)
+    found = {}
+    for parameters in SIZES:
+        instance, data, names = make_case(parameters)
+        inputs, targets = next(instance.batches(data))
+        for config in map(OptimizerConfig.of, names):
+            optimizer = instance.optimizer(config, instance.model())
+            count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
+            inspected = inspect_step(instance, data, config, lambda work: PeakMemory(measure_allocated(work)))
+            found[config.label, parameters] = count.flops, inspected.memory.peak_bytes
+    return found
 
 
 class Operations:
@@ -14,42 +34,19 @@ class Operations:
     version = "1"
     unit = "FLOP"
 
-    def setup_cache(self):
-        """Return the counts by (optimizer, parameters)."""
-        from tngd_bench.measure.operations import count_operations
-        from tngd_bench.measure.threads import use_threads
-
-        use_threads(1)
-        counts = {}
-        for parameters in SIZES:
-            instance, data, names = make_case(parameters)
-            inputs, targets = next(instance.batches(data))
-            for name in names:
-                optimizer = instance.optimizer(OptimizerConfig.of(name), instance.model())
-                count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
-                counts[name, parameters] = count.flops
-        return counts
-
-    def track_operations(self, counts, optimizer, parameters):
+    def track_operations(self, found, optimizer, parameters):
         """Exact: any change is a change of the method."""
-        return counts.get((optimizer, parameters), math.nan)
+        return found.get((optimizer, parameters), (math.nan, math.nan))[0]
 
 
 class Memory:
-    """Peak resident memory of one step above what was resident before; of a simulated method, the host's part."""
+    """Peak of one step's tensors, state included; of a simulated method, the host's part."""
 
-    params = (OPTIMIZERS, SIZES[-1:])
+    params = (OPTIMIZERS, SIZES)
     param_names = ("optimizer", "parameters")
-    version = "1"
+    version = "2"  # of allocations; resident memory before
     unit = "bytes"
 
-    def track_peak_memory(self, optimizer, parameters):
-        """Each in the process that asv makes for it: a peak cannot be shared."""
-        from tngd_bench.measure.inspection import inspect_step
-        from tngd_bench.measure.threads import use_threads
-
-        use_threads(1)
-        instance, data, names = make_case(parameters)
-        if optimizer not in names:
-            return math.nan
-        return inspect_step(instance, data, OptimizerConfig.of(optimizer)).memory.peak_bytes
+    def track_allocated(self, found, optimizer, parameters):
+        """Exact, like the operations."""
+        return found.get((optimizer, parameters), (math.nan, math.nan))[1]

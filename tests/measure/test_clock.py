@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from tngd_bench.measure.clock import Clock, multiplication_rate
+from tngd_bench.measure.clock import Clock, OwnClock, multiplication_rate
 
 
 def test_clock_measures_the_call_and_returns_its_result():
@@ -26,6 +26,21 @@ def test_clock_drains_the_queue_of_a_cuda_device(monkeypatch):
 def test_cpu_needs_no_cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: pytest.fail("no CUDA here"))
     assert Clock(torch.device("cpu")).now() > 0
+
+
+def test_waiting_for_a_processor_is_no_time_of_ones_own(monkeypatch, tmp_path):
+    told, schedule = [5.0], tmp_path / "schedstat"
+    monkeypatch.setattr(Clock, "now", lambda clock: told[0])
+    schedule.write_text("1000000 2000000000 7\n")
+    clock = OwnClock(torch.device("cpu"), schedule)
+
+    def work():
+        told[0] = 9.0
+        schedule.write_text("2000000 5500000000 9\n")  # of the four seconds three and a half in the queue
+
+    assert clock.time(work)[0] == pytest.approx(0.5)
+    elsewhere = OwnClock(torch.device("cpu"), tmp_path / "none")
+    assert elsewhere.now() == 9.0
 
 
 def test_the_speed_of_a_machine_is_that_of_its_undisturbed_moments(monkeypatch):

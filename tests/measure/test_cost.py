@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tngd_bench.measure import cost
+from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.cost import (
     MINIMUM_REPETITIONS,
     TIMED_STEPS,
@@ -14,6 +15,7 @@ from tngd_bench.measure.cost import (
     WARM_UP_STEPS,
     balanced_orders,
     measure_cost,
+    probe_step,
 )
 from tngd_bench.measure.settling import SETTLING_STEPS, SHORT_STEP_S
 from tngd_bench.measure.step_timer import device_seconds
@@ -39,20 +41,28 @@ class Probe:
 
 
 @pytest.fixture
-def timed(monkeypatch, instance, digits, config):
-    """A measurement of probes by a clock that reads what they say, so that no load on the machine changes it."""
+def told(monkeypatch, instance):
+    """Have probes timed by a clock that reads what they say, so that no load on the machine changes it."""
 
-    def run(probes, **limits):
-        class Told:
-            def __init__(self, device):
-                pass
-
+    def use(probes):
+        class Told(Clock):
             def now(self):
                 return sum(probe.taken_s for probe in probes)
 
         monkeypatch.setattr(cost, "Clock", Told)
+        monkeypatch.setattr(cost, "OwnClock", Told)
         made = {probe.name: probe for probe in probes}
         monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: made[entrant.label])
+
+    return use
+
+
+@pytest.fixture
+def timed(told, instance, digits, config):
+    """A measurement of probes."""
+
+    def run(probes, **limits):
+        told(probes)
         limits = {"repetitions": 4, "seconds_limit": 10.0, **limits}
         return measure_cost(instance, digits, [config("sgd", probe.name) for probe in probes], **limits)
 
@@ -306,3 +316,31 @@ def test_places_and_predecessors_are_balanced(count):
 
 def test_no_optimizers_have_one_order():
     assert balanced_orders(0) == [()]
+
+
+@pytest.mark.parametrize(("seconds", "before", "steps"), [(0.03, 1, 1), (0.01, 2, 3), (0.001, 2, 7)])
+def test_a_step_is_probed_as_a_block_would_make_it(seconds, before, steps, told, instance, digits, config):
+    probe = Probe("a", [], seconds)
+    told([probe])
+    made_s, before_s, step_s = probe_step(instance, digits, config("sgd", "a"), simulating=False)
+    assert (made_s, before_s, step_s) == pytest.approx((0.0, before * seconds, seconds))
+    assert probe.steps == before + steps
+
+
+def test_a_probe_of_a_training_simulates_the_device_that_a_block_bills_alone(
+    monkeypatch, instance, digits, config
+):
+    simulated, steps = [], {True: 2, False: 0}  # the first step and a timed one
+    step = TNGD.step
+    monkeypatch.setattr(TNGD, "step", lambda self, *batch: simulated.append(1) or step(self, *batch))
+    for simulating, least in steps.items():
+        simulated.clear()
+        assert probe_step(instance, digits, config("tngd"), simulating=simulating)[2] > 0
+        assert len(simulated) >= least
+        assert simulating or not simulated
+
+
+def test_a_probe_that_fails_says_why(told, instance, digits, config):
+    told([Probe("a", [], 0.03, fails_at=1, error=ValueError("no step"))])
+    with pytest.raises(RuntimeError, match="a failed: ValueError: no step"):
+        probe_step(instance, digits, config("sgd", "a"), simulating=False)

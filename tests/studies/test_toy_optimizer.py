@@ -144,8 +144,9 @@ def test_its_cost_is_its_own_in_predictions_and_in_plans(toy, table, plan_of):
 def test_a_refresh_cycle_is_timed_whole(toy):
     limits = {"repetitions": 3, "seconds_limit": 1e6}
     section = CostSection(name="c", problem="digits-mlp", parameters=(1_000,), optimizers=("toy",), **limits)
+    small = ProblemInstance("digits-mlp", 1_000, 10, 8, "float32", ())
     each, once = (
-        DurationModel().timed(OptimizerConfig("toy", "toy", {"every": every}), 1.0, section, 1.0, 0.0)
+        DurationModel().timed(OptimizerConfig("toy", "toy", {"every": every}), small, 1.0, section, 1.0, 0.0)
         for every in (4, 1)
     )
     assert each - TURN_START_S == pytest.approx(4 * (once - TURN_START_S))

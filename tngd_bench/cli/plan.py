@@ -28,8 +28,10 @@ Examples:
   tngd-bench plan paper --all
   tngd-bench plan quick --csv > plan.csv
 
-Nothing is run but a matrix product, for this machine's speed. Times are the formulas', or
-learned from trials in the store that `run` would write to, and in those given by --from.
+Times are learned from trials in the store that `run` would write to, and in those given by
+--from; else they are the formulas', for this machine's speed, corrected by steps that are
+timed now. These take a twentieth of the study's time, ten seconds at the most; optimizers
+without a description of their cost may take ten seconds in any case.
 """
 _KINDS = {"cost": "cost", "inspection": "memory and operations", "training": "training"}
 _SECTION_HEADINGS = ("section", "trials", "skipped", "time, side by side")
@@ -144,6 +146,20 @@ def _table(forecast: Forecast) -> dict[str, Any]:
         "report_seconds": forecast.report_seconds,
         "bytes": forecast.bytes,
         "groups": [dataclasses.asdict(group) for group in forecast.groups],
+        "timed": [
+            {
+                "optimizer": probe.step.config.label,
+                "problem": probe.step.instance.problem,
+                **{
+                    name: getattr(probe.step.instance, name)
+                    for name in ("parameters", "batch_size", "outputs")
+                },
+                "simulating": probe.step.simulating,
+                "predicted_s": probe.predicted_s,
+                "measured_s": probe.measured_s,
+            }
+            for probe in model.probes
+        ],
         "learned": {
             "from": list(model.learned_from),
             "left_out": dict(model.left_out),
@@ -181,7 +197,7 @@ def _text(forecast: Forecast, every_size: bool) -> str:
         rows = [_skipped_row(line) for line in _folded(skipped, every_size)]
         lines += ["", "skipped", *_columns(rows)]
     machine, workers = plan.machine, loaded.study.execution.workers
-    about = "about" if all(group.known for group in forecast.groups) else "at least"
+    about = "about" if all(group.known or group.timed for group in forecast.groups) else "at least"
     lines += [
         "",
         f"total: {plan.extent.describe()}; {about} {quantities.seconds(forecast.seconds)} "
@@ -199,7 +215,8 @@ def _not_described(forecast: Forecast) -> list[str]:
     """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
     from tngd_bench.studies.file.optimizer_label import read_label
 
-    names = dict.fromkeys(read_label(group.optimizer).name for group in forecast.groups if not group.known)
+    unknown = [group for group in forecast.groups if not (group.known or group.timed)]
+    names = dict.fromkeys(read_label(group.optimizer).name for group in unknown)
     if not names:
         return []
     return [
@@ -212,7 +229,8 @@ def _learned(forecast: Forecast) -> list[str]:
     model = forecast.model
     left_out = [f"not learned from {place}: {reason}" for place, reason in model.left_out.items()]
     if not model.corrections:
-        return ["times: by formula; no earlier trials to learn from", *left_out]
+        timed = f", corrected by {len(model.probes)} steps timed now" if model.probes else ""
+        return [f"times: by formula{timed}; no earlier trials to learn from", *left_out]
     lines = [f"times learned from {', '.join(model.learned_from)} (measured / formula, median over trials):"]
     factors: dict[str, list[str]] = {}
     for (method, kind), found in sorted(model.corrections.items()):
@@ -254,11 +272,11 @@ def _row(line: Sequence[Group]) -> tuple[str, ...]:
     sizes = (_span(map(attrgetter(name), line)) for name in ("parameters", "batch_size", "outputs"))
     place = (_section(first), *sizes, first.optimizer)
     seconds = quantities.seconds(sum(group.seconds for group in line))
-    if not first.known:
-        return (*place, trials, f"≥ {seconds}", "unknown", "not described")
     learned = first.learned_from
     basis = f"{learned} trial{'s' * (learned != 1)}" if learned else "formula"
-    return (*place, trials, seconds, quantities.memory(max(group.bytes for group in line)), basis)
+    basis = "timed now" if first.timed else basis if first.known else "not described"
+    memory = quantities.memory(max(group.bytes for group in line)) if first.known else "unknown"
+    return (*place, trials, seconds if first.known or first.timed else f"≥ {seconds}", memory, basis)
 
 
 def _skipped_row(line: Sequence[Group]) -> tuple[str, ...]:

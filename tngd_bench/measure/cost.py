@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from tngd_bench.datasets.splits import DataSplits, take
-from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.clock import Clock, OwnClock
 from tngd_bench.measure.containment import undisturbed
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -37,13 +37,15 @@ def measure_cost(
     seconds_limit: float,
     least_repetitions: int = MINIMUM_REPETITIONS,
     on_timing: Callable[[str], None] = lambda label: None,
+    simulating: bool = False,
 ) -> tuple[CostResult, ...]:
     """Time up to `repetitions` iterations of each optimizer, in this process, warm-up apart.
 
     An optimizer gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part with
     it), but never fewer than `least_repetitions`. `on_timing(label)` is called, off the clock, before an optimizer is
-    timed. One that diverges or raises is not timed any more, with the reason; the others go on. Raises DisturbanceError
-    where one changes the process that all of them are timed in.
+    timed. One that diverges or raises is not timed any more, with the reason; the others go on. `simulating`: steps of
+    devices are simulated that could be billed without. Raises DisturbanceError where one changes the process that all
+    of them are timed in.
     """
     clock = Clock(instance.device)
     batches = instance.batches(data.to(instance.device))
@@ -52,7 +54,8 @@ def measure_cost(
     for config in configs:
         on_timing(config.label)
         with undisturbed(instance.device):
-            timers.append(_warm_timer(StepTimer.of(instance, config, clock), first, second))
+            timer = StepTimer.of(instance, config, clock, simulating=simulating)
+            timers.append(_warm_timer(timer, first, second))
     with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(timers)))
         for round_number in itertools.count():
@@ -64,6 +67,29 @@ def measure_cost(
             first_number = TIMED_STEPS * round_number
             _time_round(order, batches, first_number, repetitions, on_timing, instance.device)
     return tuple(timer.result() for timer in timers)
+
+
+def probe_step(
+    instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, *, simulating: bool
+) -> tuple[float, float, float]:
+    """Return the seconds until an optimizer is made, until its steps are timed, and of a step, the mean of its cycle.
+
+    A step is all that `measure_cost` does for one, or, `simulating`, a training's, in which a device is simulated and
+    no host is timed apart. Waiting for a processor is left out. Raises RuntimeError with the reason where the optimizer
+    fails or diverges.
+    """
+    clock = OwnClock(instance.device)
+    batches = instance.batches(data.to(instance.device))
+    made_s, timer = clock.time(lambda: StepTimer.of(instance, config, clock, simulating=simulating))
+    warm_s, _ = clock.time(lambda: _warm_timer(timer, next(batches), next(batches)))
+    steps = (timer.settling_steps + TIMED_STEPS if timer.is_short else 1) * timer.cycle
+    taken_s, _ = clock.time(
+        lambda: _time_round([timer], batches, 0, TIMED_STEPS, lambda label: None, instance.device)
+    )
+    if timer.status != "ok":
+        raise RuntimeError(f"{config.label} {timer.status}: {timer.reason}")
+    step_s = min(each.step_s for each in timer.iterations) if simulating else taken_s / steps
+    return made_s, made_s + warm_s, step_s
 
 
 def _warm_timer(timer: StepTimer, first: Batch, second: Batch) -> StepTimer:

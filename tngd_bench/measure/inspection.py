@@ -1,6 +1,8 @@
 """Operations and peak memory of one step of an optimizer, off the clock and in a process of its own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tngd_bench.curvature import Verification
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
@@ -23,10 +25,15 @@ class Inspection:
     memory: PeakMemory
 
 
-def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> Inspection:
+def inspect_step(
+    instance: ProblemInstance,
+    data: DataSplits,
+    config: OptimizerConfig,
+    peak: Callable[[Callable[[], object]], PeakMemory] | None = None,
+) -> Inspection:
     """Count the operations of one iteration and measure the peak memory of one iteration, state included.
 
-    On a GPU the memory is the GPU's.
+    The memory is what `peak` finds of it; None: resident memory, on a GPU the GPU's.
 
     Of an optimizer named by its class a whole cycle of steps is made after a first one that sets its state up: the
     operations are the mean of the cycle, the memory is the peak of all. For a simulated optimizer both are of the
@@ -66,8 +73,9 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
     else:
         operations = count_operations(one_step)
     device = instance.device
-    memory = measure_peak(one_step) if device.type == "cpu" else measure_gpu_peak(one_step, device)
-    return Inspection(operations, memory)
+    if peak is None:
+        peak = measure_peak if device.type == "cpu" else partial(measure_gpu_peak, device=device)
+    return Inspection(operations, peak(one_step))
 
 
 def _make_cycle(optimizer: TorchOptimizer, batch: Batch) -> None:

@@ -120,26 +120,28 @@ class StepTimer:
     """Of the last batch size billed without a step."""
 
     @classmethod
-    def of(cls, instance: ProblemInstance, config: OptimizerConfig, clock: Clock) -> StepTimer:
-        """Return the timer of an optimizer on a model at its start."""
+    def of(
+        cls, instance: ProblemInstance, config: OptimizerConfig, clock: Clock, *, simulating: bool = False
+    ) -> StepTimer:
+        """Return the timer of an optimizer on a model at its start; `simulating`: of every step, as in a training."""
         model = instance.model()
         alone = optimizers.get(config.method).device_billed_alone
-        host_alone = config.simulated and alone(config.settings) is not None
+        host_alone = config.simulated and not simulating and alone(config.settings) is not None
         optimizer = instance.optimizer(config, model)
         return cls(config, model, instance.loss(), optimizer, instance.outputs, clock, host_alone)
 
     @property
     def is_short(self) -> bool:
         """Whether what is timed at once, by the last time, is so short that cold caches would show."""
-        return is_short(self._last_s * self._cycle)
+        return is_short(self._last_s * self.cycle)
 
     @property
     def settling_steps(self) -> int:
         """Untimed steps before short steps are timed."""
-        return settling_steps(self._last_s * self._cycle)
+        return settling_steps(self._last_s * self.cycle)
 
     @property
-    def _cycle(self) -> int:
+    def cycle(self) -> int:
         """Steps after which the optimizer's work repeats."""
         return int(getattr(self.optimizer, "cycle", 1))
 
@@ -223,8 +225,8 @@ class StepTimer:
             return [self._warm_up(*first), *(self._step_timings(others) if others else [])]
         if self._phased is not None:
             return [self._step_of_each_kind(self._phased, *batch) for batch in batches]
-        times = itertools.pairwise(self._clock_readings(batches, self._cycle))
-        return [_Timing.digital((end - start) / self._cycle, end - start) for start, end in times]
+        times = itertools.pairwise(self._clock_readings(batches, self.cycle))
+        return [_Timing.digital((end - start) / self.cycle, end - start) for start, end in times]
 
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
@@ -250,19 +252,19 @@ class StepTimer:
             seconds = self._seconds_of_steps(inputs, targets, 1)
             taken_s += seconds
             weighted_s += count * seconds
-        return _Timing.digital(weighted_s / self._cycle, taken_s)
+        return _Timing.digital(weighted_s / self.cycle, taken_s)
 
     def _warm_up(self, inputs: Samples, targets: Tensor) -> _Timing:
         """Make a whole cycle, or two steps where that is too long: the second does all kinds of work, code loaded."""
         first_s = self._first_step_s = self._seconds_of_steps(inputs, targets, 1)
-        if self._cycle == 1:
+        if self.cycle == 1:
             return _Timing.digital(first_s, first_s)
         second_s = self._seconds_of_steps(inputs, targets, 1)
-        if second_s * self._cycle > LONG_CYCLE_S and isinstance(self.optimizer, Phased):
+        if second_s * self.cycle > LONG_CYCLE_S and isinstance(self.optimizer, Phased):
             self._phased = self.optimizer
             return _Timing.digital(second_s, first_s + second_s)
-        taken_s = first_s + second_s + self._seconds_of_steps(inputs, targets, self._cycle - 2)
-        return _Timing.digital(taken_s / self._cycle, taken_s)
+        taken_s = first_s + second_s + self._seconds_of_steps(inputs, targets, self.cycle - 2)
+        return _Timing.digital(taken_s / self.cycle, taken_s)
 
 
 def device_seconds(ledger: Ledger | None, digital_s: float) -> tuple[float, float, float, float]:

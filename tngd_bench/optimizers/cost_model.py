@@ -3,7 +3,8 @@
 Seconds of waiting are those beside the operations: for memory, for convolutions, for Python. Their constants are of one
 core of an AMD EPYC that multiplies at `REFERENCE_RATE` (2026-11-29), fitted to about 110 timed iterations: perceptrons
 and a convolutional network, N = 3·10³ to 10⁶, b = 16 to 4,096, d_z = 10 and 20, seven optimizers, and adjusted by hand
-afterwards; no timings were held out. Expect a factor of 1.5 for second-order optimizers and of 2.5 for SGD, Adam and
+afterwards; no timings were held out. What parameters take, read and written, is of perceptrons of 10⁶ and 10⁷ on an
+Intel Xeon at 2.0·10¹¹ (2026-11-29). Expect a factor of 1.5 for second-order optimizers and of 2.5 for SGD, Adam and
 K-FAC, at steps of a millisecond above all.
 """
 
@@ -24,6 +25,8 @@ Counts = tuple[float, float]
 
 REFERENCE_RATE = 1.4e11
 _STEP_S, _SECOND_ORDER_S = 3.0e-4, 1.33e-3
+_FIRST_PARAMETER_S, _SECOND_PARAMETER_S = 1.75e-9, 3.1e-9
+"""For a parameter whatever the batch: its gradient and its update, and those of a direction that is solved for."""
 _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10
 """For an output of a layer at one of several positions: its gradient, and that of each row."""
 _PRODUCT_S = 1.17e-4
@@ -45,7 +48,7 @@ class Use:
 
 def first_order_waiting(it: Iteration, use: Use) -> float:
     """Return the seconds of waiting of a forward and a backward pass."""
-    return _STEP_S + _POSITION_S * _shared(it)
+    return _STEP_S + _FIRST_PARAMETER_S * it.parameters + _POSITION_S * _shared(it)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class CostModel:
 
 def second_order_waiting(it: Iteration, *, by_model: bool = False) -> float:
     """Return the seconds of waiting until the rows of B are made, or, `by_model`, products by J and Jᵀ can be."""
-    seconds = _STEP_S + _POSITION_S * _shared(it) + _SECOND_ORDER_S
+    seconds = _STEP_S + _SECOND_ORDER_S + _SECOND_PARAMETER_S * it.parameters + _POSITION_S * _shared(it)
     return seconds if by_model else seconds + _POSITION_OF_ROW_S * _shared(it) * it.outputs
 
 

@@ -31,7 +31,7 @@ from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 
-_STREAM_S = 1.63e-10
+_STREAM_S = 2.3e-10
 """For a number of J streamed."""
 
 

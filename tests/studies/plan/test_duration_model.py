@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from tngd_bench.measure.cost import _time_round, _warm_timer
 from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import StepTimer
 from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.plan.duration_model import (
@@ -19,10 +21,12 @@ from tngd_bench.studies.plan.duration_model import (
     evaluations_of,
     ratios_of,
 )
+from tngd_bench.studies.plan.probes import Step, TimedStep
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
 SGD = OptimizerConfig("sgd", "sgd", {})
+SMALL = ProblemInstance("digits-mlp", 1_000, 10, 8, "float32", ())
 KFAC = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
 LEARNED = DurationModel({("sgd", "cost"): Correction(3.0, 7), ("sgd", "training"): Correction(0.5, 2)})
 
@@ -37,11 +41,11 @@ def test_a_timed_optimizer_stops_at_its_repetitions_or_its_seconds_but_makes_the
     before = (
         TURN_START_S + (1.0 + STEP_OVERHEAD_S) + 0.3
     )  # a first step too long for another before timed ones
-    assert plain.timed(SGD, 0.1, section(20, 2, 100.0), 1.0, 0.3) == pytest.approx(before + 20 * step)
-    assert plain.timed(SGD, 0.1, section(20, 2, 1.0), 1.0, 0.3) == pytest.approx(before + 10 * step)
-    assert plain.timed(SGD, 0.1, section(20, 4, 0.01), 1.0, 0.3) == pytest.approx(before + 4 * step)
+    assert plain.timed(SGD, SMALL, 0.1, section(20, 2, 100.0), 1.0, 0.3) == pytest.approx(before + 20 * step)
+    assert plain.timed(SGD, SMALL, 0.1, section(20, 2, 1.0), 1.0, 0.3) == pytest.approx(before + 10 * step)
+    assert plain.timed(SGD, SMALL, 0.1, section(20, 4, 0.01), 1.0, 0.3) == pytest.approx(before + 4 * step)
     assert (cycle_of(SGD), cycle_of(KFAC)) == (1, 100)
-    assert plain.timed(KFAC, 0.1, section(20, 2, 0.01), 1.0, 0.0) == pytest.approx(
+    assert plain.timed(KFAC, SMALL, 0.1, section(20, 2, 0.01), 1.0, 0.0) == pytest.approx(
         TURN_START_S + 100 * (1.0 + STEP_OVERHEAD_S) + 200 * step
     )
 
@@ -60,17 +64,68 @@ def test_the_steps_predicted_are_those_that_a_timer_makes(seconds):
     _warm_timer(timer, few, few)
     while timer.needs_more(7, 2, 0.35):
         _time_round([timer], itertools.repeat(few), 0, 7, lambda label: None, torch.device("cpu"))
-    predicted = DurationModel().timed(SGD, seconds - STEP_OVERHEAD_S, section(7, 2, 0.35), seconds, 0.0)
+    predicted = DurationModel().timed(
+        SGD, SMALL, seconds - STEP_OVERHEAD_S, section(7, 2, 0.35), seconds, 0.0
+    )
     assert predicted - TURN_START_S == pytest.approx(len(made) * seconds, abs=2 * STEP_OVERHEAD_S)
 
 
 def test_corrections_are_those_of_the_optimizer_and_the_kind():
     step = 0.1 + STEP_OVERHEAD_S
-    timed = LEARNED.timed(SGD, 0.1, section(20, 2, 100.0), 0.1, 0.2)
+    timed = LEARNED.timed(SGD, SMALL, 0.1, section(20, 2, 100.0), 0.1, 0.2)
     assert timed == pytest.approx(TURN_START_S + 3 * (21 * step + 0.2))
-    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(INSPECTION_START_S + 3 * 2 * step)
-    assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 0.5 * 50 * step + 0.6)
-    assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 50 * step + 0.6)
+    assert LEARNED.inspected(SGD, SMALL, 0.1) == pytest.approx(INSPECTION_START_S + 3 * 2 * step)
+    assert LEARNED.trained(SGD, SMALL, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 0.5 * 50 * step + 0.6)
+    assert LEARNED.trained(KFAC, SMALL, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 50 * step + 0.6)
+
+
+def probe(config, instance=SMALL, kind="cost", predicted_s=0.1 - STEP_OVERHEAD_S, measured_s=0.4):
+    return TimedStep(Step.of(config, instance, kind), predicted_s, 0.5, 2.0, measured_s)
+
+
+def test_a_timed_step_decides_at_its_size_and_scales_the_formula_at_others():
+    large = replace(SMALL, parameters=100_000)
+    model = DurationModel(
+        probes=(probe(SGD), probe(SGD, large, predicted_s=0.8 - STEP_OVERHEAD_S, measured_s=0.8))
+    )
+    long = section(20, 2, 100.0)
+    # at the size of a probe: what it took before its steps, and steps four times as long as by formula
+    assert model.timed(SGD, SMALL, 0.1 - STEP_OVERHEAD_S, long, 9.0, 9.0) == pytest.approx(2.0 + 20 * 0.4)
+    assert model.trained(SGD, SMALL, 0.1 - STEP_OVERHEAD_S, 50, 3, 0.2) == pytest.approx(
+        TURN_START_S + 0.5 + 50 * 0.4 + 0.6
+    )
+    between = replace(SMALL, parameters=10_000)
+    for seconds, factor in ((0.2, 4.0), (0.4, 1.0)):  # nearer to the one, nearer to the other
+        step = factor * seconds
+        found = model.timed(SGD, between, seconds - STEP_OVERHEAD_S, long, seconds - STEP_OVERHEAD_S, 0.0)
+        assert found == pytest.approx(TURN_START_S + 0.5 + 21 * step)
+        assert model.is_timed(SGD, between, "inspection")
+    assert not model.is_timed(KFAC, between, "cost")
+    assert not model.is_timed(SGD, replace(SMALL, problem="mnist-mlp"), "cost")
+
+
+def test_a_simulated_training_has_a_step_of_its_own_and_seeds_and_processes_share_one():
+    tngd = OptimizerConfig("tngd", "tngd", {}, simulated=True)
+    step, other = Step.of(tngd, SMALL, "training"), Step.of(tngd, SMALL, "cost")
+    assert step.key != other.key
+    assert not step.is_like(other)
+    assert Step.of(SGD, SMALL, "training").key == Step.of(SGD, SMALL, "cost").key
+    assert (
+        Step.of(SGD, replace(SMALL, seed_parts=("study", "seed", 3)), "cost").key
+        == Step.of(SGD, SMALL, "cost").key
+    )
+
+
+def test_trials_learned_from_come_before_steps_timed_now():
+    model = replace(LEARNED, probes=(probe(SGD),))
+    assert model.trained(SGD, SMALL, 0.1, 50, 3, 0.2) == LEARNED.trained(SGD, SMALL, 0.1, 50, 3, 0.2)
+    assert not model.is_timed(SGD, SMALL, "training")
+
+
+def test_an_inspection_of_a_class_makes_its_first_step_and_a_cycle_twice():
+    soap = OptimizerConfig("SOAP", "torch.optim:AdamW", {"cycle": 10})
+    made = DurationModel().inspected(soap, SMALL, 0.1 - STEP_OVERHEAD_S)
+    assert made == pytest.approx(INSPECTION_START_S + 2 * 11 * 0.1)
 
 
 def test_it_is_said_how_much_was_learned():

@@ -42,10 +42,24 @@ class EmbeddingBlock(Block):
             found.append((samples, summed))
         return found
 
+    @cached_property
+    def _in_all_samples(self) -> Tensor:
+        """The cotangents of tokens that every sample contains, as of a table of positions, side by side (r·b, ΣD)."""
+        b = len(self.tokens)
+        found = [g.flatten(0, 1) for samples, g in self._by_token if len(samples) == b]
+        return torch.cat(found, 1) if found else self.cotangents.new_empty(len(self.cotangents) * b, 0)
+
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """K over pairs of samples that share a token."""
+        b, everywhere = len(self.tokens), self._in_all_samples
+        if (
+            everywhere.numel()
+        ):  # one product for all of them: K is read and written once, not once for each token
+            panel += (everywhere[first * b :] @ everywhere[first * b : last * b].T).view(panel.shape)
         by_samples = panel.permute(1, 3, 0, 2)  # (b, b, r − first, last − first), a view
         for samples, g in self._by_token:
+            if len(samples) == b:
+                continue
             below, across = g[first:], g[first:last]
             products = (below.flatten(0, 1) @ across.flatten(0, 1).T).view(
                 *below.shape[:2], *across.shape[:2]

@@ -1,6 +1,6 @@
 """Entries of SGD and Adam."""
 
-from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
+from tngd_bench.optimizers.cost_model import CostModel, Counts, Use, first_order_waiting
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import FRACTION, POSITIVE
@@ -14,6 +14,12 @@ def _adam(it: Iteration, use: Use) -> Counts:
     return it.gradient, it.held + 2.0 * it.parameters
 
 
+def _adam_waiting(it: Iteration, use: Use) -> float:
+    return first_order_waiting(it, use) + _MOMENTS_S * it.parameters
+
+
+_MOMENTS_S = 9e-10
+"""For the two moments of a parameter."""
 ADAM_LR = SearchRange(
     1e-4,
     3e-2,
@@ -48,7 +54,7 @@ ENTRIES = (
             "beta2": Setting(0.999, FRACTION, title="β₂"),
             "eps": Setting(1e-8, POSITIVE, _EPS, "ε"),
         },
-        cost=CostModel(_adam),
+        cost=CostModel(_adam, _adam_waiting),
         style=Style("#a3417f", "#e58fc6", "D"),
     ),
 )

@@ -21,7 +21,7 @@ SETTINGS = {
     "sharing": Setting("expand", choice("expand", "reduce")),
     "kl_clip": Setting(1e-3, optional(POSITIVE), title="KL clip"),
 }
-_KRONECKER_S = 1.05e-3
+_KRONECKER_S, _PARAMETER_S = 1.05e-3, 3.5e-9
 
 Side = tuple[float, float, float]
 """Orders of a layer's factors A and Γ, and its rows a sample."""
@@ -70,7 +70,7 @@ def preconditioned(rows: float, layer: Layer) -> float:
 
 def kfac_waiting(it: Iteration, use: Use) -> float:
     """Return the seconds of waiting of a step with Kronecker factors."""
-    return first_order_waiting(it, use) + _KRONECKER_S
+    return first_order_waiting(it, use) + _KRONECKER_S + _PARAMETER_S * it.parameters
 
 
 def kfac_cycle(settings: Mapping[str, Any]) -> int:

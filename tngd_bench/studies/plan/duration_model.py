@@ -2,7 +2,8 @@
 
 A correction is the median over earlier trials of measured / predicted seconds of a step, for an optimizer and a kind of
 section. The formulas know nothing of caches, threads and small matrices. What a training takes beside its steps is
-shared out among its evaluations, and is learned by problem and N.
+shared out among its evaluations, and is learned by problem and N. Of an optimizer in no earlier trial, steps that are
+timed for the plan correct the formula (`probes`).
 """
 
 import math
@@ -14,9 +15,12 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
@@ -24,8 +28,6 @@ RUN_START_S = 4.0
 """Until the first trial of a run: the workers load while this process loads, the report's modules too."""
 TURN_START_S, INSPECTION_START_S = 0.03, 0.05
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
-STEP_OVERHEAD_S = 2e-4
-"""Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3
 """Of an evaluation without samples."""
 
@@ -39,56 +41,109 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """What is known of an optimizer: measured over predicted seconds, and the seconds to make it.
+
+    `before_s`, those until its steps are timed, is known at the size of a probe alone.
+    """
+
+    factor: float = 1.0
+    made_s: float = 0.0
+    before_s: float | None = None
+
+    def step(self, seconds: float) -> float:
+        """Return the seconds of a step that takes `seconds` by formula."""
+        return self.factor * (seconds + STEP_OVERHEAD_S)
+
+
+@dataclass(frozen=True)
 class DurationModel:
     """Predicts the seconds of trials; `corrections` by method and kind ("cost" or "training").
 
     `evaluations` are seconds of one evaluation by problem and N, as earlier trainings took them. `learned_from` are the
-    stores that these come from, `left_out` those that say nothing of this machine, with the reason.
+    stores that these come from, `left_out` those that say nothing of this machine, with the reason. `probes` are the
+    steps timed for the plan.
     """
 
     corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
     evaluations: Mapping[tuple[str, int], float] = field(default_factory=dict)
     learned_from: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    probes: tuple[TimedStep, ...] = ()
 
     def trials_behind(self, method: str, kind: str) -> int:
-        """Return from how many trials a prediction is learned; 0 where it is the formula's alone."""
+        """Return from how many trials a prediction is learned; 0 where none is."""
         correction = self.corrections.get((method, "cost" if kind == "inspection" else kind))
         return 0 if correction is None else correction.trials
 
     def timed(
-        self, config: OptimizerConfig, seconds: float, section: CostSection, first_s: float, check_s: float
+        self,
+        config: OptimizerConfig,
+        instance: ProblemInstance,
+        seconds: float,
+        section: CostSection,
+        first_s: float,
+        check_s: float,
     ) -> float:
         """Return the seconds of one optimizer in a cost block, as `measure.cost` makes its steps.
 
-        Predicted are a step (`seconds`), the first one on a few samples and the check of the curvature.
+        Predicted by formula are a step (`seconds`), the first one on a few samples and the check of the curvature.
         """
-        factor = self._factor(config.method, "cost")
-        first, step = (factor * (one + STEP_OVERHEAD_S) * cycle_of(config) for one in (first_s, seconds))
+        found = self._known(config, instance, "cost", seconds)
+        step = cycle_of(config) * found.step(seconds)
+        first = cycle_of(config) * found.step(first_s)
         timed = min(
             section.repetitions, max(section.least_repetitions, math.ceil(section.seconds_limit / step))
         )
-        untimed = is_short(first) + settling_steps(step) * math.ceil(timed / TIMED_STEPS)
-        return TURN_START_S + factor * check_s + first + (timed + untimed) * step
+        untimed = settling_steps(step) * math.ceil(timed / TIMED_STEPS)
+        before = found.before_s
+        if before is None:
+            before = TURN_START_S + found.made_s + found.factor * check_s + first + is_short(first) * step
+        return before + (timed + untimed) * step
 
-    def inspected(self, config: OptimizerConfig, seconds: float) -> float:
-        """Return the seconds of an inspection: what counts operations and watches memory, and two steps."""
-        return INSPECTION_START_S + 2 * self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S)
+    def inspected(self, config: OptimizerConfig, instance: ProblemInstance, seconds: float) -> float:
+        """Return the seconds of an inspection: what counts operations and watches memory, and two steps.
+
+        Of an optimizer named by its class two first steps and two cycles.
+        """
+        found = self._known(config, instance, "cost", seconds)
+        steps = 1 + cycle_of(config) if is_class_name(config.method) else 1
+        return INSPECTION_START_S + found.made_s + 2 * steps * found.step(seconds)
 
     def trained(
-        self, config: OptimizerConfig, seconds: float, iterations: int, evaluations: int, evaluation_s: float
+        self,
+        config: OptimizerConfig,
+        instance: ProblemInstance,
+        seconds: float,
+        iterations: int,
+        evaluations: int,
+        evaluation_s: float,
     ) -> float:
-        """Return the seconds of a training run, an evaluation taking `evaluation_s`."""
-        step = self._factor(config.method, "training") * (seconds + STEP_OVERHEAD_S)
-        return TURN_START_S + iterations * step + evaluations * evaluation_s
+        """Return the seconds of a training run; by formula a step takes `seconds`, an evaluation `evaluation_s`."""
+        found = self._known(config, instance, "training", seconds)
+        before = TURN_START_S + found.made_s
+        return before + iterations * found.step(seconds) + evaluations * evaluation_s
 
     def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
         """Return the seconds of one evaluation: as earlier trials took, else those of the model's passes, `seconds`."""
         return self.evaluations.get((problem, parameters), seconds + EVALUATION_S)
 
-    def _factor(self, method: str, kind: str) -> float:
-        correction = self.corrections.get((method, kind))
-        return 1.0 if correction is None else correction.factor
+    def _known(self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float) -> _Known:
+        """Return what is known of an optimizer: learned from trials, else timed at this size or the nearest."""
+        correction = self.corrections.get((config.method, kind))
+        if correction is not None:
+            return _Known(correction.factor)
+        step = Step.of(config, instance, kind)
+        probe = nearest(self.probes, step, seconds)
+        if probe is None:
+            return _Known()
+        return _Known(probe.factor, probe.made_s, probe.before_s if probe.step.key == step.key else None)
+
+    def is_timed(self, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> bool:
+        """Return whether a prediction comes from steps timed for the plan, at this size or another."""
+        kind = "cost" if kind == "inspection" else kind
+        alike = nearest(self.probes, Step.of(config, instance, kind), 1.0)
+        return alike is not None and not self.trials_behind(config.method, kind)
 
 
 def cycle_of(config: OptimizerConfig) -> int:

@@ -38,7 +38,8 @@ class Group:
     bytes: float
     learned_from: int
     reason: str | None
-    known: bool = True  # False: no cost description; seconds and bytes are lower bounds
+    known: bool = True  # False: no cost description; bytes are a lower bound, and seconds unless `timed`
+    timed: bool = False  # whether the seconds come from steps timed for the plan
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Forecast:
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
     members: dict[tuple[Any, ...], list[tuple[Candidate, float]]] = {}
+    timed: dict[tuple[Any, ...], bool] = {}
     for trial in trials:
         setting, running = trial.setting, trial.to_run
         size = trial.parameters, setting.batch_size, setting.outputs
@@ -86,10 +88,13 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
             seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
             key = (trial.kind, trial.section, setting.problem, *size, candidate.config.label)
             members.setdefault(key, []).append((candidate, seconds))
-    return tuple(_group(key, group, model) for key, group in members.items())
+            timed[key] = model.is_timed(candidate.config, setting, trial.kind)
+    return tuple(_group(key, group, model, timed[key]) for key, group in members.items())
 
 
-def _group(key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], model: DurationModel) -> Group:
+def _group(
+    key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], model: DurationModel, timed: bool
+) -> Group:
     candidate, _ = members[0]
     place: dict[str, Any] = dict(zip(_PLACE, key, strict=True))
     skips = [each.skip for each, _ in members if each.skip is not None]
@@ -102,6 +107,7 @@ def _group(key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], mod
         learned_from=model.trials_behind(candidate.config.method, key[0]),
         reason="; ".join(dict.fromkeys(skip.reason for skip in skips)) or None,
         known=candidate.known,
+        timed=timed,
     )
 
 

@@ -64,7 +64,7 @@ class Unroller:
                 candidate = self._make.inspected(config, problem)
                 if candidate.skip is None:
                     inspected = self._make.inspected_seconds(candidate, problem)
-                    candidate = _lasting(candidate, self.model.inspected(config, inspected))
+                    candidate = _lasting(candidate, self.model.inspected(config, problem.instance, inspected))
                 yield InspectionTrial(**common, candidates=(candidate,))
 
     def training_trials(
@@ -99,7 +99,8 @@ class Unroller:
                 candidate = self._make.trained(config, problem, iterations)
                 if candidate.skip is None:
                     step_s = candidate.least_seconds
-                    seconds = self.model.trained(config, step_s, iterations, evaluations, evaluation_s)
+                    length = iterations, evaluations, evaluation_s
+                    seconds = self.model.trained(config, problem.instance, step_s, *length)
                     candidate = _lasting(candidate, seconds)
                 yield candidate, levels
 
@@ -115,8 +116,8 @@ class Unroller:
         candidate = self._make.timed(config, problem)
         if candidate.skip is not None:
             return candidate
-        before = self._make.seconds_before(config, problem)
-        return _lasting(candidate, self.model.timed(config, candidate.least_seconds, section, *before))
+        before, step_s = self._make.seconds_before(config, problem), candidate.least_seconds
+        return _lasting(candidate, self.model.timed(config, problem.instance, step_s, section, *before))
 
     def _configs(self, section: CostSection) -> list[OptimizerConfig]:
         return [config_of(self.study, label, section.problem) for label in section.optimizers]

@@ -1,5 +1,6 @@
 """Plan a study for this machine without running it."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,16 +11,25 @@ from tngd_bench.studies.plan.forecast import Forecast, groups_of
 from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.run.data_files import load_for, size_of
 from tngd_bench.studies.run.machine import measure_machine
+from tngd_bench.studies.run.timed_steps import timed_steps
 from tngd_bench.studies.store.environment import study_environment
 
 
 def dry_run(loaded: LoadedStudy, stores: Sequence[Path]) -> Forecast:
-    """Return the forecast of a study on this machine, learned from the trials in `stores`; nothing is run.
+    """Return the forecast of a study on this machine, learned from the trials in `stores`; no trial is run.
 
-    The data are read. Raises StudyError, StoreError, and the data's own errors where it cannot be had.
+    The data are read, and steps are timed (`timed_steps`). Raises StudyError, StoreError, and the data's own errors
+    where it cannot be had.
     """
     study = loaded.study
     model = learn_from(stores, study_environment(study.execution))
-    sizes = {request: size_of(load_for(study, request)) for request in data_requests(study)}
-    plan = make_plan(loaded, sizes, measure_machine(study.execution), model)
+    data = {request: load_for(study, request) for request in data_requests(study)}
+    sizes, machine = (
+        {request: size_of(splits) for request, splits in data.items()},
+        measure_machine(study.execution),
+    )
+    plan = make_plan(loaded, sizes, machine, model)
+    if probes := timed_steps(plan, model, data):
+        model = dataclasses.replace(model, probes=probes)
+        plan = make_plan(loaded, sizes, machine, model)
     return Forecast(plan, model, groups_of(plan.trials.values(), model))

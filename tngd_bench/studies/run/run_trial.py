@@ -15,7 +15,7 @@ import torch
 from tngd_bench.datasets.splits import DataSplits
 from tngd_bench.measure.clock import multiplication_rate
 from tngd_bench.measure.containment import resident_bytes, undisturbed
-from tngd_bench.measure.cost import measure_cost
+from tngd_bench.measure.cost import measure_cost, probe_step
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
 from tngd_bench.measure.step_timer import CostResult
@@ -40,6 +40,7 @@ from tngd_bench.studies.store.columnar import by_column
 from tngd_bench.studies.store.reader import ARTEFACTS
 
 Entry = dict[str, Any]
+Tell = Callable[[str], None]
 
 
 def run_in_worker(
@@ -51,29 +52,37 @@ def run_in_worker(
     """
     if processors is not None:
         bind_to(processors)
+    _work_and_send(trial, connection, lambda on_turn: run_trial(trial, read_splits(data), on_turn))
+
+
+def probe_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
+    """Send ("done", seconds) as `probe_step` returns them of the trial's optimizer, or ("failed", reason)."""
+    config, simulating = trial.candidate.config, isinstance(trial, TrainingTrial)
+    _work_and_send(
+        trial,
+        connection,
+        lambda _: probe_step(trial.setting, read_splits(data), config, simulating=simulating),
+    )
+
+
+def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell], object]) -> None:
+    def tell_turn(label: str) -> None:
+        connection.send(("resident", resident_bytes()))  # what has been held so far is the last turn's
+        connection.send(("turn", label))
+
     with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
-        _run_and_send(trial, data, connection)
-
-
-def _run_and_send(trial: Trial, data: Path, connection: Connection) -> None:
-    try:
-        use_threads(trial.threads)
-        # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
-        torch.backends.cudnn.allow_tf32 = False
-        # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
-        torch.manual_seed(trial.setting.seed("model"))
-
-        def tell_turn(label: str) -> None:
-            connection.send(("resident", resident_bytes()))  # what has been held so far is the last turn's
-            connection.send(("turn", label))
-
-        entries = run_trial(trial, read_splits(data), tell_turn)
-        connection.send(("done", entries))
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        # The process boundary: whatever went wrong in a trial is its record, not the end of the study.
-        connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        try:
+            use_threads(trial.threads)
+            # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
+            torch.backends.cudnn.allow_tf32 = False
+            # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
+            torch.manual_seed(trial.setting.seed("model"))
+            connection.send(("done", work(tell_turn)))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            # The process boundary: whatever went wrong in a trial is its record, not the end of the study.
+            connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
 def measure_rate_in_worker(threads: int, processor: str, connection: Connection) -> None:
@@ -82,7 +91,7 @@ def measure_rate_in_worker(threads: int, processor: str, connection: Connection)
     connection.send(("done", multiplication_rate(processor)))
 
 
-def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
+def run_trial(trial: Trial, data: DataSplits, on_turn: Tell) -> list[Entry]:
     """Run a trial in this process; one entry per optimizer."""
     start = time.perf_counter()
     if isinstance(trial, CostBlock):
@@ -137,7 +146,7 @@ def entry_of(
     }
 
 
-def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
+def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Tell) -> list[Entry]:
     running = [candidate for candidate in trial.candidates if candidate.skip is None]
     results = measure_cost(
         trial.setting,

@@ -1,0 +1,94 @@
+"""Steps that a plan has timed, of the optimizers that take most of a study and of those that describe no cost.
+
+What nothing tells is where a formula errs: caches, the dimension of Krylov spaces, outside classes. A step measured is
+held against the formula at its size; the factor then holds for the optimizer at the sizes near it.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.studies.plan.trials import InspectionTrial, Trial
+
+STEP_OVERHEAD_S = 2e-4
+"""Of the harness: drawing a batch, reading the clock, noting the point."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimizer's step at one size; `simulating`: with its device simulated, as trainings have it."""
+
+    config: OptimizerConfig
+    instance: ProblemInstance
+    simulating: bool
+
+    @classmethod
+    def of(cls, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> Self:
+        """Return the step in a trial of a `kind`; digital optimizers make the same in all."""
+        return cls(config, replace(instance, seed_parts=()), kind == "training" and config.simulated)
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What decides how long it takes, for look-up."""
+        settings = json.dumps(dict(self.config.settings), sort_keys=True, default=str)
+        return self.config.method, settings, self.instance, self.simulating
+
+    def is_like(self, other: Self) -> bool:
+        """Whether both are of one optimizer on one problem, at whatever sizes and swept settings."""
+        return (self.config.label, self.instance.problem, self.simulating) == (
+            other.config.label,
+            other.instance.problem,
+            other.simulating,
+        )
+
+
+@dataclass(frozen=True)
+class TimedStep:
+    """A timed `step`: seconds predicted of it and measured, and those before it.
+
+    `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
+    """
+
+    step: Step
+    predicted_s: float
+    made_s: float
+    before_s: float
+    measured_s: float
+
+    @property
+    def factor(self) -> float:
+        """Measured over predicted seconds."""
+        return self.measured_s / (self.predicted_s + STEP_OVERHEAD_S)
+
+
+def nearest(probes: Sequence[TimedStep], step: Step, predicted_s: float) -> TimedStep | None:
+    """Return the probe of `step`, else that of the same optimizer with the nearest prediction; None without any."""
+    alike = [probe for probe in probes if probe.step.is_like(step)]
+    return min(
+        alike,
+        key=lambda probe: (probe.step.key != step.key, abs(math.log(probe.predicted_s / predicted_s))),
+        default=None,
+    )
+
+
+def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) -> list[Trial]:
+    """Return a trial of one optimizer for each distinct step; those that take most of the plan come first.
+
+    Left out is what is `learned`, by method and kind of trial; before all others is what has no predicted cost.
+    """
+    spent: dict[tuple[object, ...], float] = defaultdict(float)
+    found: dict[tuple[object, ...], Trial] = {}
+    for trial in trials:
+        for candidate in () if isinstance(trial, InspectionTrial) else trial.candidates:
+            if candidate.skip is None and not learned(candidate.config.method, trial.kind):
+                key = Step.of(candidate.config, trial.setting, trial.kind).key
+                found.setdefault(key, replace(trial, candidates=(candidate,)))
+                spent[key] += candidate.predicted_s
+    order = sorted(found, key=lambda key: (found[key].candidate.known, -spent[key]))
+    return [found[key] for key in order]
