@@ -16,6 +16,16 @@ from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 SPACES = ("auto", "rows", "parameters")
 
 
+class NoAnswerError(RuntimeError):
+    """The preconditioner answers a residual with zero, which gives no direction to go on in."""
+
+    def __init__(self, products: int) -> None:
+        super().__init__(
+            f"the preconditioner answers a residual with zero after {products} products, as a device does whose "
+            "readout is below the least level of its converters"
+        )
+
+
 @dataclass(frozen=True)
 class CG(Solver):
     """Conjugate gradients from x = 0 until ‖r‖ ≤ rtol·‖rhs‖ or `max_iterations` products (Hestenes, Stiefel 1952).
@@ -88,7 +98,7 @@ class CG(Solver):
         if norm == 0.0:
             return solution, history
         residual = rhs.clone()
-        preconditioned = precondition(residual)
+        preconditioned = _answered(precondition, residual, 0)
         direction = preconditioned.clone()
         energy = float(residual @ preconditioned)
         stiffest = 0.0  # largest Rayleigh quotient met: the scale of rounding in the products
@@ -107,7 +117,7 @@ class CG(Solver):
             history.append(squared**0.5 / norm)
             if history[-1] <= self.rtol or len(history) == self.max_iterations:
                 break  # before an answer of the preconditioner that nothing would use
-            preconditioned = precondition(residual)
+            preconditioned = _answered(precondition, residual, len(history))
             following = squared if preconditioned is residual else float(residual @ preconditioned)
             kept = 0.0 if last is None else float(last @ preconditioned)
             torch.add(preconditioned, direction, alpha=(following - kept) / energy, out=direction)
@@ -144,3 +154,10 @@ class CG(Solver):
             direction_image.mul_(ratio).add_(image)
             energy = following
         return solution, history
+
+
+def _answered(precondition: Callable[[Tensor], Tensor], residual: Tensor, products: int) -> Tensor:
+    answer = precondition(residual)
+    if not bool(answer.any()):
+        raise NoAnswerError(products)
+    return answer

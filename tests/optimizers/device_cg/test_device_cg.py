@@ -199,3 +199,21 @@ def test_predictions_take_as_many_products_as_without_a_device() -> None:
     found = host_cost_of("ngd-cg-device", it).flops
     assert found == pytest.approx(plain + it.iterations_of_cg * it.product(by_model=False), rel=1e-12)
     assert cost_of("ngd-cg-device", it).flops > cost_of("tngd", it).flops
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_device_that_answers_with_zero_ends_the_step_and_leaves_the_parameters(bits: int) -> None:
+    """The least level of a converter of a fixed range of ±1 MV is far above the readout; one bit has none for zero."""
+    own = model()
+    before = [p.detach().clone() for p in own.parameters()]
+    optimizer = DeviceCG(
+        own, LOSS, device=IDEAL.override(adc_range_volts=1e6, adc_bits=bits), damping=DAMPING
+    )
+    with pytest.raises(DivergedError, match="answers a residual with zero after 0 products"):
+        optimizer.step(*batch())
+    assert all(torch.equal(p, was) for p, was in zip(own.parameters(), before, strict=True))
+
+
+def test_without_a_relaxation_there_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="analog_time must be a finite number > 0"):
+        DeviceCG(model(), LOSS, device=IDEAL, analog_time=0.0)

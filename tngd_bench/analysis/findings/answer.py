@@ -148,13 +148,12 @@ def _ranking(results: Results) -> str:
     )
     if len(here) == 1:
         return f"One optimizer was timed {where}: {(ranked + bounded)[0]}."
-    told = (
-        [f"Quickest step {where}, of {len(ranked)} optimizers: {', then '.join(ranked[:3])}."]
-        if ranked
-        else []
-    )
-    told += [f"Known from below only {where}, and not ranked: {', '.join(bounded)}."] if bounded else []
-    return " ".join(told)
+    said = []
+    if ranked:
+        said.append(f"Quickest step {where}, of {len(ranked)} optimizers: {', then '.join(ranked[:3])}.")
+    if bounded:
+        said.append(f"Known from below only {where}, and not ranked: {', '.join(bounded)}.")
+    return " ".join(said)
 
 
 def _facts(results: Results) -> tuple[str, ...]:

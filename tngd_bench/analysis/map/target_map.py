@@ -101,7 +101,9 @@ def trained(
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
     sizes = own[c.SIZE].drop_duplicates().sort_values(c.SIZE, kind="stable").reset_index(drop=True)
     seeds = sorted(set(own[c.SEED]))
-    iterations, after, digital, uses = {}, {}, {}, {}
+    iterations: dict[str, Array] = {}
+    after: dict[str, Array] = {}
+    digital, uses = {}, {}
     for label, part in own.groupby(c.OPTIMIZER, sort=True):
         # two sections may train the same size alike: the first stands for both
         index = pd.MultiIndex.from_frame(sizes)

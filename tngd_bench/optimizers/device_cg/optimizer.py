@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tngd_bench import arguments
 from tngd_bench.curvature.losses import Loss
 from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.layers import Layer
@@ -43,7 +44,8 @@ class DeviceCG(NGD):
     After a step `iterations` are the curvature products of its host, `applications` the residuals that the device
     answered, `residual` the last ‖g − A x‖/‖g‖, and `ledger` the device's modelled seconds: the arrays once, and a
     right-hand side, a relaxation and a readout for each application. A step raises UnstableStepError, a DivergedError,
-    with the parameters untouched, where the arrays as programmed are unstable.
+    with the parameters untouched, where the arrays as programmed are unstable, and UnansweredStepError where the device
+    answers with zero.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class DeviceCG(NGD):
         generator: torch.Generator | None = None,
         **ngd: Any,
     ) -> None:
+        arguments.real("analog_time", analog_time, above=0.0)
         self._plain = CG(cg_iterations, cg_rtol, space="parameters")
         super().__init__(model, loss, lr, damping, self._plain, **ngd)
         self.analog = Thermodynamic(

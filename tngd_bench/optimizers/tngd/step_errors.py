@@ -1,4 +1,4 @@
-"""Steps that end because of the device: a growing mode of its arrays, or refinements that do not converge."""
+"""Steps that end because of the device: a growing mode, refinements that diverge, no answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tngd_bench.optimizers.natural import DivergedError
+from tngd_bench.solvers.conjugate_gradient import NoAnswerError
 from tngd_bench.solvers.refinement import RefinementError
 from tngd_bench.spu.dynamics.arrays import REMEDY, UnstableDeviceError
 
@@ -28,6 +29,14 @@ class DivergingStepError(DivergedError, RefinementError):
         self.iteration = iteration
 
 
+class UnansweredStepError(DivergedError, NoAnswerError):
+    """The device answered a residual of this iteration with zero; the parameters are as they were."""
+
+    def __init__(self, error: NoAnswerError, iteration: int) -> None:
+        RuntimeError.__init__(self, f"{error} (iteration {iteration})")
+        self.iteration = iteration
+
+
 @contextmanager
 def ending_step(iteration: int, remedy: str = REMEDY) -> Iterator[None]:
     """Turn what the device ends an iteration with into a DivergedError."""
@@ -37,3 +46,5 @@ def ending_step(iteration: int, remedy: str = REMEDY) -> Iterator[None]:
         raise UnstableStepError(error.margin, iteration, remedy) from error
     except RefinementError as error:
         raise DivergingStepError(error.residuals, iteration) from error
+    except NoAnswerError as error:
+        raise UnansweredStepError(error, iteration) from error
