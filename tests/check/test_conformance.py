@@ -194,6 +194,40 @@ def test_a_plain_one_passes_everything(tmp_path):
         checked("optimizer", check, "mine")
 
 
+TAGGER = """import torch
+from torch import nn
+from tngd_bench.problems import problem_of
+tokens = torch.arange(80).view(20, 4) % 7
+part = tokens, torch.where(tokens == 3, -100, tokens % 3)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.last = nn.Embedding(7, 5), nn.Linear(5, 3)
+    def forward(self, x):
+        return self.last(self.table(x))
+PROBLEM = problem_of("tags", Net, lambda: (part, part), outputs=12{more})
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", ("passed", "accuracy")),
+        (
+            ", metrics=(ACCURACY,), values=lambda z, y: {'accuracy': 4.0}",
+            ("failed", "4.0 is no share between 0 and 1"),
+        ),
+    ],
+)
+def test_a_small_problem_with_a_class_at_each_position_has_a_share_of_them(tmp_path, more, expected):
+    path = tmp_path / "tags.py"
+    path.write_text("from tngd_bench.problems.metrics import ACCURACY\n" + TAGGER.replace("{more}", more))
+    assert subjects_of(str(path)) == [("problem", "tags")]
+    status, found = outcome(conformance.scores, "tags")
+    assert status == expected[0], found
+    assert expected[1] in found
+
+
 @pytest.mark.parametrize(("flops", "said"), [(0.1, "its cost states"), (60, "its cost states")])
 def test_a_cost_that_lies_about_operations_fails(tmp_path, flops, said):
     plugin(tmp_path, flops=flops)

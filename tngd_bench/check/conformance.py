@@ -288,6 +288,10 @@ def on_cuda(name: str) -> str:
 # -- problems ----------------------------------------------------------------------------------------------------------
 
 
+_SAMPLES = 16, 8
+"""Of the training and of the test data: few, as all of a small data set may be."""
+
+
 def _sized(name: str, batch_size: int = 8, processor: str = "cpu") -> tuple[ProblemInstance, DataSplits]:
     """Return a problem at its only size, or near 10,000 parameters, on a few samples."""
     entry = problems.get(name)
@@ -295,7 +299,7 @@ def _sized(name: str, batch_size: int = 8, processor: str = "cpu") -> tuple[Prob
     instance = ProblemInstance(
         name, wanted, entry.outputs, batch_size, "float32", ("conformance", 0), processor=processor
     )
-    return instance, entry.load(64, 32, outputs=entry.outputs).to(instance.device)
+    return instance, entry.load(*_SAMPLES, outputs=entry.outputs).to(instance.device)
 
 
 def sizes(name: str) -> str:
@@ -317,9 +321,10 @@ def sizes(name: str) -> str:
 def data(name: str) -> str:
     """Data have the sizes and the dtype asked for, are finite, and have the same checksum at each reading."""
     instance, one = _sized(name)
-    other = instance.entry.load(64, 32, "float64", outputs=instance.outputs)
+    other = instance.entry.load(*_SAMPLES, "float64", outputs=instance.outputs)
     require(one.checksum == other.checksum, "two readings have different checksums")
-    require((len(one.train_targets), len(one.test_targets)) == (64, 32), "64 and 32 samples were asked for")
+    found = len(one.train_targets), len(one.test_targets)
+    require(found == _SAMPLES, f"{found} training and test samples, {_SAMPLES} were asked for")
     for splits, dtype in ((one, torch.float32), (other, torch.float64)):
         for tensor in _tensors(splits):
             require(tensor.isfinite().all(), "there are values that are not finite")

@@ -9,6 +9,8 @@ from rich.console import Console
 from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import terminal_summary
+from tngd_bench.report.document.panels import LineGroup
+from tngd_bench.report.render import terminal
 
 
 def printed(records, width=160, **options):
@@ -56,6 +58,18 @@ def test_batch_sizes_are_not_mixed_in_a_column(make):
     text = printed(dataclasses.replace(records, trials=trials, costs=costs))
     assert "at N = 10,000, b = 32" in text
     assert "10,000,000" not in text
+
+
+def test_what_was_timed_and_trained_has_both_numbers_in_whichever_figure_it_is(records, monkeypatch):
+    """A variant that the main figure leaves out would stand there as not trained."""
+    whole = rows(printed(records))
+    monkeypatch.setattr(terminal, "line_groups", lambda infos, present: [LineGroup((min(present),))])
+    text = printed(records)
+    few = rows(text)
+    assert few.items() <= whole.items()
+    left_out = sum(cells[0] == "–" and cells[-1] != "–" for title, cells in whole.items() if title not in few)
+    assert left_out == len(whole) - len(few)
+    assert (f"{left_out} more optimizer" in text) == bool(left_out)
 
 
 def test_markup_in_names_is_text(make):

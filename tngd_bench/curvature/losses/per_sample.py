@@ -140,7 +140,7 @@ def differentiated(
         except RuntimeError as error:
             raise ValueError(f"loss cannot be differentiated by the outputs: {error}") from error
         if value is not None:
-            _check_repeats(float(value), float(again), value.dtype)
+            _check_repeats(float(value.detach()), float(again.detach()), value.dtype)
         slope = first.detach()
         if empirical:
             return EmpiricalFisher(slope)

@@ -40,7 +40,8 @@ def terminal_summary(records: Records, said: Answer | None = None) -> Renderable
 def _table(results: Results) -> Iterator[RenderableType]:
     """Yield what the columns hold, and the table of what was timed, the quickest first, and of what was trained."""
     columns: dict[str, Cells] = {}
-    for words, own in (_timed(results), _trained(results)):
+    timed = _timed(results)
+    for words, own in (timed, _trained(results, {label for each in timed[1].values() for label in each})):
         if own:
             yield Text(words)
             columns |= own
@@ -79,12 +80,13 @@ def _step(row: object) -> str:
     return quantities.at_least(row.total_median_s, row.at_least_s)  # type: ignore[attr-defined]  # a row of a frame
 
 
-def _trained(results: Results) -> tuple[str, dict[str, Cells]]:
-    """Return how the main trainings ended, those of the page's curves, and which these are."""
+def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
+    """Return how the main trainings ended, those of the page's curves and of what was `timed`, and which these are."""
     section = convergence.main_training(results)
     if section is None:
         return "", {}
-    shown = line_groups(results.infos, set(section.part[c.OPTIMIZER]))[0].labels
+    trained = set(section.part[c.OPTIMIZER])
+    shown = trained & {*line_groups(results.infos, trained)[0].labels, *timed}
     score = final_scores.leading(section.part)
     score = (
         score if score.final in section.part and section.part[score.final].notna().any() else TRAINING_LOSS
@@ -99,7 +101,8 @@ def _trained(results: Results) -> tuple[str, dict[str, Cells]]:
     more = c.outside_sweeps(results.final)[c.GROUP].nunique() - 1
     where = f"Training {first[c.GROUP]}: {first[c.PROBLEM]}, N = {quantities.count(first[c.PARAMETERS])}"
     finished = {label: f"{row.finished}/{row.trials}" for label, row in rows.items()}
-    return f"{where}.{_others(more, 'training')}", {"seeds": finished, f"final {score.title}": reached}
+    others = _others(len(trained - shown), "optimizer") + _others(more, "training")
+    return f"{where}.{others}", {"seeds": finished, f"final {score.title}": reached}
 
 
 def _others(more: int, what: str) -> str:
