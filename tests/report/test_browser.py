@@ -237,7 +237,7 @@ def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(vi
     known = visit.page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
     start, words = known["start"], known["words"]
     place = start["batch"] * len(known["sizes"]) + start["size"]
-    rests = known["ensemble"] * start["time"] * 10 ** start["tau"]
+    rests = known["runs"][place] * start["time"] * 10 ** start["tau"]
     seen = set()
     for processor, target in (("", "0.05"), ("", "1000"), ("h100", "0.001"), ("h100", "1")):
         panel.get_by_label("Host and rivals on").select_option(processor)
@@ -255,10 +255,12 @@ def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(vi
                 continue
             value, unit = clause.split("a link of ")[1].split()[:2]
             rate = (
-                float(value) * {"b": 1, "kb": 1e3, "Mb": 1e6, "Gb": 1e9, "Tb": 1e12}[unit.partition("/")[0]]
+                float(value.replace(",", ""))
+                * {"b": 1, "kb": 1e3, "Mb": 1e6, "Gb": 1e9, "Tb": 1e12}[unit.partition("/")[0]]
             )
             assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
         assert ("Energy: host ≥ " in said) == bool(processor)
+        assert not re.search(r"\de\+", said)  # thousands as people write them
     assert seen == {True, False}
     panel.get_by_role("button").click()
     assert "cells, tiles" not in panel.locator(".required").inner_text()  # the paper's arrays are whole

@@ -137,10 +137,11 @@
   axis("parameters N", 64 + columns * 10.5, bottom + 34, "middle");
   axis("b", 12, 10 + lines * 9, "middle");
 
+  const three = (value) => value.toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
   const units = [[1e-9, "ns"], [1e-6, "µs"], [1e-3, "ms"], [1, "s"], [3600, "h"]];
-  const seconds = (value) => { const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
+  const seconds = (value) => { const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${three(value / scale)} ${unit}`; };
   const rates = [[1, "b/s"], [1e3, "kb/s"], [1e6, "Mb/s"], [1e9, "Gb/s"], [1e12, "Tb/s"]];
-  const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
+  const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${three(value / scale)} ${unit}`; };
   const colour = (label) => `var(--c-${known.methods[label]})`;
   // a device with items that have no stated time is the cheapest at best
   const titleOf = (label) => label === known.device && known.not_stated.length > 0 ? `${known.titles[label]} at best` : known.titles[label];
@@ -160,8 +161,8 @@
     const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
     const target = field("target"), allowed = digital[best][place] / target.valueAsNumber;
     const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
-    const times = taken > fastest ? `${(taken / fastest).toPrecision(3)} times slower than` : `${(fastest / taken).toPrecision(3)} times faster than`;
-    const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${(1e3 * value).toPrecision(3)} mJ` : `${value.toPrecision(3)} J`; };
+    const times = taken > fastest ? `${three(taken / fastest)} times slower than` : `${three(fastest / taken)} times faster than`;
+    const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${three(1e3 * value)} mJ` : `${three(value)} J`; };
     const needed = !target.validity.valid ? [] : Object.keys(known.words).filter((way) => hosts[way][place] !== null).map((way) => {
       const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
       if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
