@@ -38,10 +38,12 @@ EULER_STEPS = 500
 EULER_SHARE = 20  # the steps are all alike: one in so many is run, and the time multiplied
 
 
-def setting(parameters: int, batch: int = BATCH) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.Tensor]:
+def setting(
+    parameters: int, batch: int = BATCH, outputs: int = OUTPUTS
+) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.Tensor]:
     """Model, loss and a batch of random images: the data do not matter to the time."""
     entry = problems.get("mnist-cnn")
-    model = entry.model(entry.widths(parameters, outputs=OUTPUTS), seed=0)
+    model = entry.model(entry.widths(parameters, outputs=outputs), seed=0)
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(batch, 1, 28, 28, generator=generator)
     return model, nn.CrossEntropyLoss(), inputs, torch.randint(0, 10, (batch,), generator=generator)
@@ -183,13 +185,13 @@ def dense(parameters: int = 4_000) -> list[Row]:
 
 def programmed(parameters: int = 200_000, batch: int = 128) -> list[Row]:
     """TNGD on arrays whose cells err, drawn anew at each step, against the same on the ideal device."""
-    model, loss, inputs, targets = setting(parameters, batch)
+    model, loss, inputs, targets = setting(parameters, batch, outputs=10)
     devices = {
         name: TNGD(model, loss, lr=1e-9, device=name, generator=torch.Generator().manual_seed(2))
         for name in ("paper", "rram")
     }
     timed = medians({name: partial(each.step, inputs, targets) for name, each in devices.items()}, 5)
-    where = f"N = {parameters:,}, b = {batch}"
+    where = f"N = {parameters:,}, m = {10 * batch:,}"
     return [
         ("TNGD on erring arrays (rram) / on the ideal device", where, timed["rram"] / timed["paper"], 3.0)
     ]

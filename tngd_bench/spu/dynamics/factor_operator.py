@@ -110,9 +110,8 @@ class ErringFactor:
         self._factor, self._generator = factor, generator
         self.size, self.rows = int(factor.size), int(factor.rows)
         gram = factor.gram()
-        lower, self._pivots = _pivoted_root(gram)
-        rank = lower.shape[1]
-        self._top = lower[self._pivots]
+        lower, self._top, self._pivots = _pivoted_root(gram)
+        rank = len(self._pivots)
         width = rank + self.rows
         self._held = standard_normal(self.rows * width, generator, gram).view(self.rows, width).mul_(error)
         self._held[:, :rank] += lower
@@ -228,8 +227,8 @@ class ErringFactor:
         return new.div_(torch.linalg.vector_norm(new))
 
 
-def _pivoted_root(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L (m, r) with L Lᵀ = K, and the r rows in which it is lower triangular, in order."""
+def _pivoted_root(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return L (m, r) with L Lᵀ = K, its lower triangular part (r, r), and in which r rows that is, in order."""
     tolerance = _PIVOT * torch.finfo(gram.dtype).eps * float(gram.diagonal().max())
     matrix = gram.to("cpu", copy=True).numpy().T  # symmetric, and in the order that LAPACK overwrites
     (factorize,) = lapack.get_lapack_funcs(("pstrf",), (matrix,))
@@ -237,7 +236,7 @@ def _pivoted_root(gram: Tensor) -> tuple[Tensor, Tensor]:
     places = torch.from_numpy(order.astype(np.int64) - 1)
     lower = torch.from_numpy(factored[:, :rank]).tril_()
     found = torch.empty_like(lower).index_copy_(0, places, lower)
-    return found.to(gram.device), places[:rank].to(gram.device)
+    return found.to(gram.device), lower[:rank].to(gram.device), places[:rank].to(gram.device)
 
 
 def _chi(number: int, freedom: int, generator: torch.Generator | None) -> Tensor:
