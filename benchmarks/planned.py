@@ -2,7 +2,8 @@
 
     python -m benchmarks.planned quick paper-fig2a:quick my-study.toml
 
-On a quiet machine. Each study is planned by formula, run into an empty folder, and compared as a whole and by trial.
+On a quiet machine. Each study is planned without earlier trials, run into an empty folder, and compared as a whole and
+by kind of trial.
 """
 
 import argparse
@@ -40,13 +41,14 @@ def compare(study: list[str]) -> None:
         words = f"predicted {predicted['seconds'] / 60:.2f} min, took {took / 60:.2f} min, ratio {ratio:.2f}"
         print(f"{' '.join(study)}: {words}", flush=True)
         trials = read_records(place).trials
-        for kind in ("cost", "training"):
+        for kind in ("cost", "inspection", "training"):
             groups = [group for group in predicted["groups"] if group["kind"] == kind]
             seconds = sum(group["seconds"] for group in groups)
             own = trials[trials["kind"] == kind]  # an entry of a block has the seconds of the whole block
             elapsed = own.groupby(own["key"].str.partition("#")[0])["elapsed_s"].max().sum()
             print(f"  {kind}: predicted {seconds:.1f} s, in trials {elapsed:.1f} s (one after another)")
-        print(f"  report: predicted {predicted['report_seconds']:.1f} s")
+        timed = f"{len(predicted['timed'])} steps timed for the plan"
+        print(f"  report: predicted {predicted['report_seconds']:.1f} s; {timed}")
 
 
 if __name__ == "__main__":

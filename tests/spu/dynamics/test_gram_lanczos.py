@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import scipy.stats
 import torch
@@ -18,12 +20,18 @@ from tngd_bench.spu.dynamics.transitions import DenseTransition, GramTransition
 ROWS, SIZE = 512, 700
 
 
+@cache
 def operator(dtype: torch.dtype = torch.float32) -> ExplicitFactor:
     generator = torch.Generator().manual_seed(0)
     left, _ = torch.linalg.qr(torch.randn(ROWS, ROWS, dtype=torch.float64, generator=generator))
     right, _ = torch.linalg.qr(torch.randn(SIZE, ROWS, dtype=torch.float64, generator=generator))
     values = torch.logspace(-6.0, 1.1, ROWS, dtype=torch.float64)
     return ExplicitFactor((left @ torch.diag(values.sqrt()) @ right.T).to(dtype))
+
+
+@cache
+def dense(damping: float) -> DenseTransition:
+    return DenseTransition(Shifted(operator(torch.float64), damping))
 
 
 def vectors() -> tuple[Tensor, Tensor, Tensor]:
@@ -52,7 +60,7 @@ def test_single_precision_is_as_close_as_its_eigenvectors(
     t: float, damping: float, decompositions: list[int]
 ) -> None:
     x0, noise, w = vectors()
-    exact = DenseTransition(Shifted(operator(torch.float64), damping)).apply(
+    exact = dense(damping).apply(
         [(Decay(t), x0), (Spread(t, 0.1), noise), (Response(t), operator(torch.float64).factor_rmatvec(w))]
     )
     terms = [(Decay(t), x0.float()), (Spread(t, 0.1), noise.float())], [(Response(t), w.float())]
@@ -102,7 +110,7 @@ def test_it_steps_aside_where_lanczos_is_not_the_better_way(
     monkeypatch.setattr(gram_lanczos, "TOLERANCE", 1e-30)  # out of reach
     reached = GramLanczosTransition(Shifted(operator(), 0.1)).apply([(Decay(2.0), x0.float())])
     assert len(decompositions) == 3
-    exact = DenseTransition(Shifted(operator(torch.float64), 0.1)).apply([(Decay(2.0), x0)])
+    exact = dense(0.1).apply([(Decay(2.0), x0)])
     assert float((reached.double() - exact).norm() / exact.norm()) < 2e-5
 
 

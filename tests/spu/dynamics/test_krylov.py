@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from tngd_bench.spu.dynamics.transitions import DenseTransition, Term
 ROWS, SIZE = 80, 200
 
 
+@cache
 def operator(seed: int = 0, smallest: float = -5.0) -> ExplicitFactor:
     """Eigenvalues of K from 10^smallest to 15, evenly in the logarithm: no gap for Lanczos to profit from."""
     generator = torch.Generator().manual_seed(seed)

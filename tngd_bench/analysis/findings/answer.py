@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pandas as pd
+
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import leads
@@ -139,13 +141,11 @@ def _ranking(results: Results) -> str:
         return told[0] if told else "Nothing was measured in this study."
     where = paragraphs.where(here.iloc[0])
     known = here["total_median_s"].notna()
-    ranked, bounded = (
-        [
-            f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})"
-            for row in c.each(here[chosen])
-        ]
-        for chosen in (known, ~known)
-    )
+
+    def named(rows: pd.DataFrame) -> list[str]:
+        return [f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(rows)]
+
+    ranked, bounded = named(here[known]), named(here[~known])
     if len(here) == 1:
         return f"One optimizer was timed {where}: {(ranked + bounded)[0]}."
     said = []

@@ -163,7 +163,8 @@ def _sign_flips(differences: Array) -> tuple[float, float]:
 @cache
 def _signs(seeds: int) -> Array:
     """Return all patterns of signs: (2ⁿ, n)."""
-    return 2.0 * ((np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1) - 1.0
+    bits = (np.arange(2**seeds)[:, None] >> np.arange(seeds)) & 1
+    return 2.0 * bits.astype(np.float64) - 1.0
 
 
 def _back(value: float) -> float:

@@ -94,7 +94,9 @@ def _sensitivities(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     setting = view.main[c.PARAMETERS], view.main[c.OUTPUTS], (32, 512, 8192)
     line = break_even.line(view.calibrations, view.use, *setting, draws=100)
-    for rival, labels in view.rivals.items() if line is not None else ():
+    if line is None:
+        return
+    for rival, labels in view.rivals.items():
         yield rival, break_even.sensitivities(line, view.use, labels)
 
 
