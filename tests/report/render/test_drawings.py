@@ -65,6 +65,21 @@ def test_what_lets_through_does_so_with_its_lines(document):
     assert "opacity" not in faint.find(f"{SVG}path").get("style")
 
 
+def test_a_shape_far_beyond_the_figure_has_no_tiles_out_there():
+    """A bar on a logarithmic axis begins at its zero, which is as far away as numbers go."""
+    with charting.style("far"):
+        figure, axes = charting.panel()
+        axes.barh([0], [1e-3], hatch="////")
+        axes.set_xscale("log")
+        axes.set_xlim(1e-4, 1e-2)
+        document = drawings.svg(Chart("far", "Far", "alt", "caption", figure, pd.DataFrame()))
+    uses = ElementTree.fromstring(document).iter(f"{SVG}use")
+    places = [(float(use.get("x")), float(use.get("y"))) for use in uses if use.get("x", "").isdigit()]
+    assert places
+    assert len(document) < 60_000
+    assert all(0 <= x < 400 and 0 <= y < 300 for x, y in places)
+
+
 def test_ids_of_an_inline_drawing_are_all_used(document):
     chart = Chart("hatched", "Hatched", "alt", "caption", charting.panel()[0], pd.DataFrame())
     inline = ElementTree.fromstring(drawings.inline(chart, document))

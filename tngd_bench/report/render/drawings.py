@@ -66,6 +66,7 @@ def _hatched(document: str) -> str:
     """Return an SVG whose hatches are lines, clipped by their shapes: a browser prints a pattern as a bitmap."""
     fills = {name: fill for name, fill, _ in _PATTERN.findall(document)}
     numbers = itertools.count()
+    canvas = [float(side) for side in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', document)[0]]
 
     def shape(found: re.Match[str]) -> str:
         outline, clip, name, style = found.groups(default="")
@@ -73,7 +74,10 @@ def _hatched(document: str) -> str:
         style = re.sub(r"; (fill-|stroke-)?opacity: [\d.]+", "", style)
         body = f'<path d="{outline}" style="fill: {fills[name]}{style}"/>'
         points = [float(number) for number in re.findall(r"-?\d[\d.]*", outline)]
-        ends = [(min(each), max(each)) for each in (points[::2], points[1::2])]
+        ends = [
+            (max(min(each), 0.0), min(max(each), side))
+            for each, side in zip((points[::2], points[1::2]), canvas, strict=True)
+        ]
         if all(low < high for low, high in ends):
             steps = (range(_TILE * int(low // _TILE), math.ceil(high), _TILE) for low, high in ends)
             places = itertools.product(*steps)
