@@ -41,17 +41,18 @@ class LanczosBases:
         k, basis = self._size, self._basis
         newest = basis[:, k - 1]
         image = product(newest[0]).unsqueeze(0) if len(basis) == 1 else product(newest.T).T
-        along = (newest * image).sum(1, keepdim=True)
+        coefficient = (newest * image).sum(1, keepdim=True)
         # the recurrence takes the large components away, a pass over the basis what rounding left of the others
-        image = torch.addcmul(image, along, newest, value=-1.0)
+        image = torch.addcmul(image, coefficient, newest, value=-1.0)
         if k > 1:
             image.addcmul_(image.new_tensor(self.beta).unsqueeze(1), basis[:, k - 2], value=-1.0)
         space, column = basis[:, :k], image.unsqueeze(2)
         for _ in range(self._passes):
             column.baddbmm_(space.mT, torch.bmm(space, column), alpha=-1.0)
         self._image = image
-        both = torch.cat([along, torch.linalg.vector_norm(image, dim=1, keepdim=True)], 1)
-        self._note(*both.T.tolist(), torch.finfo(image.dtype).eps)
+        both = torch.cat([coefficient, torch.linalg.vector_norm(image, dim=1, keepdim=True)], 1)
+        along, beta = both.T.tolist()
+        self._note(along, beta, torch.finfo(image.dtype).eps)
         return k == basis.shape[2] or not any(self.beta)
 
     def _note(self, along: list[float], beta: list[float], rounding: float) -> None:

@@ -66,7 +66,7 @@ class SymmetricArray:
         return signals if self.weights is None else signals * _along(self.weights, dim)
 
     def _read(self, reached: Tensor, device: Device, generator: torch.Generator | None, dim: int) -> Tensor:
-        """What the host reads of nodes at `reached`, to which their noise is added in place."""
+        """Return the host's readout of nodes at `reached`, to which their noise is added in place."""
         if self.noise_root is not None:
             _add_noise(reached if dim else reached.T, self.noise_root, _normal(reached, generator), dim)
         if device.adc_noise_volts:
