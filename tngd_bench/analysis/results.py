@@ -58,6 +58,11 @@ class Results:
         self.losses = losses or LossCurves(self.curves)
 
     @classmethod
+    def over(cls, source: Records | Results) -> Results:
+        """Return the results of records, or those given, with the views that are made already."""
+        return source if isinstance(source, Results) else cls(source)
+
+    @classmethod
     def of(cls, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame) -> Results:
         """Return the results of frames that belong to no one study, their curves on one clock already."""
         return cls(Records({}, {}, trials, costs, curves), clocked=True)
