@@ -71,25 +71,26 @@ def contents(source: Records | Results, beside: Mapping[str, Records] | None = N
         return _search_contents(results)
     others = {name: Results(one) for name, one in (beside or {}).items()}
     claims = JudgedStudies({str(results.study.get("name", "study")): results, **others})
-    maps, findings = map_results(results), find(results)
-    told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
-    told |= {"convergence": ("Convergence", findings.convergence), "noise": ("Noise", findings.noise)}
-    sections = (
-        maps.map,
-        maps.what_if,
-        *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
-        *guarded("convergence", "Convergence", lambda: training_sections(results)),
-        *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
-        *_background_sections(results),
-    )
-    sections = tuple(
-        replace(section, statements=(told[section.anchor], *section.statements))
-        if section.anchor in told and not section.is_empty
-        else section
-        for section in sections
-    )
-    # judging is guarded by its sections: where it fails they say so
-    found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
+    with claims.judged_beside():
+        maps, findings = map_results(results), find(results)
+        told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
+        told |= {"convergence": ("Convergence", findings.convergence), "noise": ("Noise", findings.noise)}
+        sections = (
+            maps.map,
+            maps.what_if,
+            *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
+            *guarded("convergence", "Convergence", lambda: training_sections(results)),
+            *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
+            *_background_sections(results),
+        )
+        sections = tuple(
+            replace(section, statements=(told[section.anchor], *section.statements))
+            if section.anchor in told and not section.is_empty
+            else section
+            for section in sections
+        )
+        # judging is guarded by its sections: where it fails they say so
+        found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
     shown = guarded(
         PICTURES, "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
     )
