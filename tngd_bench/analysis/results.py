@@ -97,6 +97,11 @@ class Results:
         return caveats.unstated(self.of_kind(kind))
 
     @cached_property
+    def untimed(self) -> Mapping[str, list[str]]:
+        """The optimizers by section whose cost per iteration was not measured; see `one_clock.untimed`."""
+        return one_clock.untimed(self.trials, self.costs)
+
+    @cached_property
     def finished_costs(self) -> pd.DataFrame:
         """The timed iterations of finished cost trials with a known total; see `iteration_cost.finished_costs`."""
         return iteration_cost.finished_costs(self.costs, self.trials)
@@ -175,7 +180,7 @@ class Results:
     @cached_property
     def times_to_target(self) -> pd.DataFrame:
         """One row per section, optimizer and target; see `time_to_target.time_to_target`."""
-        return time_to_target(self.trials, self.curves, self.targets)
+        return time_to_target(self.trials, self.hits, self.targets)
 
 
 def pooled(results_by_study: Mapping[str, Results]) -> Results:
