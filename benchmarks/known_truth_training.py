@@ -140,7 +140,9 @@ TARGETS = {"g": (to_target.Target("test_accuracy", 0.5, "known"),)}
 def median_outside_of_evaluations(generator: Generator) -> tuple[int, int]:
     """Return whether the true median iterations of five seeds lie outside of those printed, (after, by]."""
     true = generator.uniform(1, 2000, 5)
-    (row,) = to_target.time_to_target(*_trained({"a": true}), TARGETS).to_dict("records")
+    trials, curves = _trained({"a": true})
+    hits = to_target.hit_times(trials, curves, TARGETS)
+    (row,) = to_target.time_to_target(trials, hits, TARGETS).to_dict("records")
     return int(not row["after_median"] < np.median(true) <= row["iterations_median"]), 1
 
 
@@ -166,10 +168,8 @@ def fastest_named(generator: Generator, slower: float, seeds: int) -> tuple[int,
     trials, curves = _trained(
         {o: f * 800 * np.exp(0.2 * generator.standard_normal(seeds)) for o, f in factors.items()}
     )
-    times, hits = (
-        to_target.time_to_target(trials, curves, TARGETS),
-        to_target.hit_times(trials, curves, TARGETS),
-    )
+    hits = to_target.hit_times(trials, curves, TARGETS)
+    times = to_target.time_to_target(trials, hits, TARGETS)
     (row,) = lowest_times(trials, times, hits).to_dict("records")
     return int(row["told"]), 1
 

@@ -231,8 +231,9 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
 
 
 def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
-    times = time_to_target(records.trials, records.curves, study_targets(records.study))
-    hits = hit_times(records.trials, records.curves, study_targets(records.study))
+    targets = study_targets(records.study)
+    hits = hit_times(records.trials, records.curves, targets)
+    times = time_to_target(records.trials, hits, targets)
     lowest = map_view.lowest_times(records.trials, times, hits)
     for row in lowest.itertuples():
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]

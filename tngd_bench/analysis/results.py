@@ -58,6 +58,11 @@ class Results:
         self.losses = losses or LossCurves(self.curves)
 
     @classmethod
+    def over(cls, source: Records | Results) -> Results:
+        """Return the results of records, or those given, with the views that are made already."""
+        return source if isinstance(source, Results) else cls(source)
+
+    @classmethod
     def of(cls, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame) -> Results:
         """Return the results of frames that belong to no one study, their curves on one clock already."""
         return cls(Records({}, {}, trials, costs, curves), clocked=True)
@@ -90,6 +95,11 @@ class Results:
     def unstated(self, kind: str) -> Mapping[str, str]:
         """Return the items without a stated time of each optimizer that has any in trials of a kind, in words."""
         return caveats.unstated(self.of_kind(kind))
+
+    @cached_property
+    def untimed(self) -> Mapping[str, list[str]]:
+        """The optimizers by section whose cost per iteration was not measured; see `one_clock.untimed`."""
+        return one_clock.untimed(self.trials, self.costs)
 
     @cached_property
     def finished_costs(self) -> pd.DataFrame:
@@ -170,7 +180,7 @@ class Results:
     @cached_property
     def times_to_target(self) -> pd.DataFrame:
         """One row per section, optimizer and target; see `time_to_target.time_to_target`."""
-        return time_to_target(self.trials, self.curves, self.targets)
+        return time_to_target(self.trials, self.hits, self.targets)
 
 
 def pooled(results_by_study: Mapping[str, Results]) -> Results:

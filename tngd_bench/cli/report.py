@@ -98,7 +98,7 @@ def command(
         files = build_report(
             read[0], place, formats=wanted, store=store.path, beside=beside, paper=paper, address=address
         )
-    make_console().print(terminal_summary(read[0], files.answer))
+    make_console().print(terminal_summary(files.results, files.answer))
     tables = [path for path in files.documents if path.suffix == ".tex"]
     for path in [*([files.html] if "html" in wanted else []), *files.documents]:
         if path not in tables:

@@ -65,7 +65,7 @@ def command(
 
     records = read_records(place)
     files = build_report(records, place, store=place / STORE_FOLDER)
-    console.print(terminal_summary(records, files.answer))
+    console.print(terminal_summary(files.results, files.answer))
     if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
         click.echo(told)
     click.echo(f"report: {files.html}")

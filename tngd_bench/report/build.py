@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tngd_bench import __version__
 from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
@@ -30,8 +31,9 @@ from tngd_bench.studies.store.records import Records, read_records
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the answer.
+    """The files of a report: the page (or where it would be), figures, data, documents in other formats.
 
+    `answer` is what the page says first, `results` what it is made from.
     `removed`: documents of an earlier report that were out of date. `missing`: figures that could not be drawn, which
     the page names.
     """
@@ -41,6 +43,7 @@ class ReportFiles:
     data: tuple[Path, ...]
     documents: tuple[Path, ...]
     answer: Answer
+    results: Results
     removed: tuple[Path, ...] = ()
     missing: tuple[MissingFigure, ...] = ()
 
@@ -68,9 +71,9 @@ def build_report(
     """
     check_formats(formats)
     others = _by_name(records, beside)
-    trend = trend_link(output)
+    trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
-        content = contents(records, {name: other for name, (other, _) in others.items()})
+        content = contents(results, {name: other for name, (other, _) in others.items()})
     parts = write_sections(content.every, output, inline="html" in formats)
     front = len(content.sections)
     content = replace(
@@ -96,7 +99,8 @@ def build_report(
     source = (ends, *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, written, made_from))
-    return ReportFiles(html, parts.figures, data, tuple(documents), content.answer, removed, content.missing)
+    made = html, parts.figures, data, tuple(documents)
+    return ReportFiles(*made, content.answer, results, removed, content.missing)
 
 
 def figures(source: Records | Path | str) -> dict[str, Figure]:

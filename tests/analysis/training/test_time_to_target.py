@@ -41,7 +41,8 @@ def curve(key, accuracies, seconds_per_iteration=0.5):
 def table(trials, rows, target=TARGET):
     columns = ["key", "iteration", "test_accuracy", "measured_s", "modelled_s"]
     frame = pd.DataFrame(rows, columns=columns)
-    return time_to_target(pd.DataFrame(trials), frame, {"g": (target,)}).iloc[0]
+    trials, targets = pd.DataFrame(trials), {"g": (target,)}
+    return time_to_target(trials, hit_times(trials, frame, targets), targets).iloc[0]
 
 
 def test_hits_by_hand():

@@ -23,6 +23,7 @@ from tngd_bench.report.claims.verdicts import (
 )
 from tngd_bench.report.compare.comparison import build_comparison
 from tngd_bench.report.document import charting
+from tngd_bench.report.render import processes
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
@@ -97,6 +98,15 @@ def studies(paper, fashion):
 def section(studies):
     with charting.style():
         return verdict_section(studies)
+
+
+def test_claims_judged_in_another_process_have_the_same_verdicts(studies, paper, fashion, monkeypatch):
+    monkeypatch.setattr(processes, "usable_processes", lambda items: 2)
+    apart = clocked(paper, fashion)
+    with apart.judged_beside():
+        found = apart.found
+    assert "pool" not in vars(apart)  # else it was done here
+    assert repr(found) == repr(studies.found)
 
 
 def exhibit(section, title):

@@ -138,7 +138,8 @@ def test_sweep_levels_are_named(records, known):
 
 
 def test_misses_read_as_infinity(records, known):
-    times = time_to_target.time_to_target(records.trials, records.curves, {})
+    hits = time_to_target.hit_times(records.trials, records.curves, {})
+    times = time_to_target.time_to_target(records.trials, hits, {})
     shown = cells(training_section.targets_table(times, known))
     row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
     assert row["seeds that hit"] == "0 of 3"
@@ -201,7 +202,8 @@ def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
 def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     known = optimizer_infos(bounded.trials)
     targets = time_to_target.study_targets(bounded.study)
-    times = time_to_target.time_to_target(bounded.trials, bounded.curves, targets)
+    hits = time_to_target.hit_times(bounded.trials, bounded.curves, targets)
+    times = time_to_target.time_to_target(bounded.trials, hits, targets)
     table = training_section.targets_table(times, known)
     shown = cells(table)[(table.data["optimizer"] == "tngd").to_numpy()]
     met = shown[shown["seeds that hit"] == "3 of 3"]

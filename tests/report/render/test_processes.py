@@ -3,13 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 
 from tngd_bench.report.render import processes
-from tngd_bench.report.render.processes import FEWEST_ITEMS, in_processes, usable_processes
+from tngd_bench.report.render.processes import FEWEST_ITEMS, beside, in_processes, usable_processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
@@ -43,6 +44,17 @@ def test_an_error_in_a_process_is_raised_here_with_its_place_and_leaves_no_proce
         in_processes(_fail, range(50), 2)
     assert "_fail" in str(caught.value.__cause__)
     assert multiprocessing.active_children() == []
+
+
+def test_work_beside_is_done_by_another_process_that_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(processes, "usable_processes", lambda items: items)
+    threads = threading.active_count()
+    with beside(os.getpid, 2) as elsewhere, beside(os.getpid, 1) as here:
+        assert elsewhere() != os.getpid() == here()
+    with beside(lambda: _fail(3), 2) as failed, pytest.raises(OSError, match="disk full"):
+        failed()
+    assert multiprocessing.active_children() == []
+    assert threading.active_count() == threads  # else nothing would fork after it
 
 
 def test_a_process_that_is_killed_is_one_error_and_not_a_wait():

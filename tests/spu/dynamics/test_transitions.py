@@ -13,7 +13,7 @@ from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu import OUProcess
 from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
-from tngd_bench.spu.dynamics.transitions import GramTransition
+from tngd_bench.spu.dynamics.transitions import GramTransition, eigendecomposition
 
 ROWS, SIZE, KAPPA = 3, 9, 0.3
 
@@ -52,8 +52,9 @@ def test_mean_and_covariance_hold_ten_digits_from_short_to_long(damping: float, 
     assert oracles.relative_error(root @ root.T, covariance) < 1e-10
 
 
-def test_a_decomposition_that_fails_in_single_precision_is_made_in_double(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("failing", [(torch.float32,), (torch.float32, torch.float64)])
+def test_a_decomposition_that_fails_is_made_in_double_or_by_qr_iterations(
+    failing: tuple[torch.dtype, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 4))
@@ -65,7 +66,7 @@ def test_a_decomposition_that_fails_in_single_precision_is_made_in_double(
     failed: list[torch.Size] = []
 
     def as_lapack_may(matrix: Tensor) -> tuple[Tensor, Tensor]:
-        if matrix.dtype == torch.float32:
+        if matrix.dtype in failing:
             failed.append(matrix.shape)
             raise torch.linalg.LinAlgError("linalg.eigh: no convergence")  # type: ignore[attr-defined]
         pair: tuple[Tensor, Tensor] = decompose(matrix)
@@ -75,3 +76,9 @@ def test_a_decomposition_that_fails_in_single_precision_is_made_in_double(
     found = OUProcess(ggn, right, damping=0.1, method="gram").mean(torch.zeros_like(right), 5.0)
     assert failed
     torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_matrix_that_is_not_finite_has_no_modes(value: float) -> None:
+    values, vectors = eigendecomposition(torch.full((30, 30), value))
+    assert values.isnan().all() and vectors.isnan().all()

@@ -101,11 +101,12 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         keys = sorted(set(part[c.KEY]))
         behind = extra.loc[keys]
         row |= {"n": len(part), "processes": int(part[c.PROCESS].nunique())}
-        for name in ("digital", "total"):
-            low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
+        times = part[[c.DIGITAL_S, c.TOTAL_S, "at_least_s"]].to_numpy(float)
+        quartiles = np.percentile(times, [25, 50, 75], axis=0).T
+        for name, (low, middle, high) in zip(("digital", "total"), quartiles, strict=False):
             row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
         row["total_mean_s"] = float(part[c.TOTAL_S].mean(skipna=False))
-        row["at_least_s"] = float(np.percentile(part["at_least_s"].astype(float), 50))
+        row["at_least_s"] = float(quartiles[2, 1])
         row |= {name: float(part[name].astype(float).median(skipna=False)) for name in _MODELLED}
         row[c.MODELLED_S] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
         row[c.STEP_S] = float(part[c.STEP_S].median())

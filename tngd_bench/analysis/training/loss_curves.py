@@ -47,8 +47,8 @@ class LossCurves:
 
     @cached_property
     def _places(self) -> Mapping[str, npt.NDArray[np.intp]]:
-        indices = self._curves.groupby(c.KEY, sort=False).indices
-        return {str(key): np.asarray(places) for key, places in indices.items()}
+        rows = self._curves.groupby(c.KEY, sort=False).indices
+        return {str(key): np.asarray(places, np.intp) for key, places in rows.items()}
 
     @cached_property
     def _columns(self) -> Mapping[str, Array]:

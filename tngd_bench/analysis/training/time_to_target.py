@@ -113,9 +113,9 @@ def hit_times(
 
 
 def time_to_target(
-    trials: pd.DataFrame, curves: pd.DataFrame, targets: Mapping[str, Sequence[Target]]
+    trials: pd.DataFrame, hits: pd.DataFrame, targets: Mapping[str, Sequence[Target]]
 ) -> pd.DataFrame:
-    """Return one row per group, optimizer and target.
+    """Return one row per group, optimizer and target; `hits` are those of `trials` and `targets` (see `hit_times`).
 
     Columns: group, optimizer, target, provenance, `hits`, `tries`, `not_tried`, and quartiles `_q1`, `_median`, `_q3`
     over the tries of `iterations` and `modelled` (seconds: iterations × cost per iteration), ∞ where that quantile is a
@@ -125,10 +125,9 @@ def time_to_target(
     always one that some trial took.
     """
     training = c.outside_sweeps(c.only(trials, kind="training"))
-    times = hit_times(trials, curves, targets)
     rows = []
     for setting, part in c.groups(training, [c.GROUP, c.OPTIMIZER]):
-        tried = c.only(times, **setting)
+        tried = c.only(hits, **setting)
         for target in targets.get(setting[c.GROUP], DEFAULT_TARGETS):
             own = c.only(tried, target=target.describe())
             row = setting | {"target": target.describe(), "provenance": target.provenance}

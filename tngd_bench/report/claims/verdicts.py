@@ -1,6 +1,7 @@
 """Claims and verdicts: the paper's figures from our records, beside each the claims it decides; and all as a table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import pandas as pd
@@ -20,8 +21,11 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Section, ShownVerdict
 from tngd_bench.report.document.tables import Table, short_keys, text_table
+from tngd_bench.report.render.processes import beside
 from tngd_bench.studies.store import columns as c
 
+_TRIALS_A_PROCESS = 100
+"""Judging fewer takes no longer than starting a process."""
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
 
@@ -31,6 +35,14 @@ class JudgedStudies:
     def __init__(self, results_by_study: Mapping[str, Results]) -> None:
         """Take the studies."""
         self.results_by_study = results_by_study
+        self._judged: Callable[[], tuple[Verdict, ...]] = lambda: judge(self.pool)
+
+    @contextmanager
+    def judged_beside(self) -> Iterator[None]:
+        """Judge claims on many trials in a process of its own, while this one makes what needs no verdicts."""
+        trials = sum(len(results.trials) for results in self.results_by_study.values())
+        with beside(self._judged, trials // _TRIALS_A_PROCESS) as self._judged:
+            yield
 
     @cached_property
     def pool(self) -> Results:
@@ -40,7 +52,7 @@ class JudgedStudies:
     @cached_property
     def found(self) -> tuple[Verdict, ...]:
         """The verdicts on all claims, those that were not tested too."""
-        return judge(self.pool)
+        return self._judged()
 
     @cached_property
     def infos(self) -> Infos:

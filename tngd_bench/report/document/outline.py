@@ -61,35 +61,36 @@ class Contents:
         return (*self.warnings, *self.answer.lines())
 
 
-def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
-    """Return everything the page shows, computed from `records`; call it inside `charting.style()`.
+def contents(source: Records | Results, beside: Mapping[str, Records] | None = None) -> Contents:
+    """Return everything the page shows, computed from `source`; call it inside `charting.style()`.
 
-    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`.
+    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `source`.
     """
-    results = Results(records)
-    if is_search(records.study):
+    results = Results.over(source)
+    if is_search(results.study):
         return _search_contents(results)
     others = {name: Results(one) for name, one in (beside or {}).items()}
-    claims = JudgedStudies({str(records.study.get("name", "study")): results, **others})
-    maps, findings = map_results(results), find(results)
-    told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
-    told |= {"convergence": ("Convergence", findings.convergence), "noise": ("Noise", findings.noise)}
-    sections = (
-        maps.map,
-        maps.what_if,
-        *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
-        *guarded("convergence", "Convergence", lambda: training_sections(results)),
-        *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
-        *_background_sections(results),
-    )
-    sections = tuple(
-        replace(section, statements=(told[section.anchor], *section.statements))
-        if section.anchor in told and not section.is_empty
-        else section
-        for section in sections
-    )
-    # judging is guarded by its sections: where it fails they say so
-    found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
+    claims = JudgedStudies({str(results.study.get("name", "study")): results, **others})
+    with claims.judged_beside():
+        maps, findings = map_results(results), find(results)
+        told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
+        told |= {"convergence": ("Convergence", findings.convergence), "noise": ("Noise", findings.noise)}
+        sections = (
+            maps.map,
+            maps.what_if,
+            *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
+            *guarded("convergence", "Convergence", lambda: training_sections(results)),
+            *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
+            *_background_sections(results),
+        )
+        sections = tuple(
+            replace(section, statements=(told[section.anchor], *section.statements))
+            if section.anchor in told and not section.is_empty
+            else section
+            for section in sections
+        )
+        # judging is guarded by its sections: where it fails they say so
+        found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
     shown = guarded(
         PICTURES, "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
     )
@@ -99,7 +100,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         found,
         every[: len(shown)],
         every[len(shown) :],
-        code_parts.told(records.trials.get(c.CODE, ())),
+        code_parts.told(results.trials.get(c.CODE, ())),
         tuple(MissingFigure.because(term, error, "sentence") for term, error in failed),
     )
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.cost import one_clock
 from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
@@ -86,7 +85,7 @@ def main_trials(results: Results) -> pd.DataFrame:
 
 def with_clock(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Return the rows of `trials` whose optimizer has a cost per iteration in its section, and a time on its device."""
-    unstated, untimed = results.unstated("training"), one_clock.untimed(results.trials, results.costs)
+    unstated, untimed = results.unstated("training"), results.untimed
     known = [
         label not in unstated and label not in untimed.get(group, ())
         for group, label in zip(trials[c.GROUP], trials[c.OPTIMIZER], strict=True)

@@ -5,13 +5,14 @@ that was made with functions of a report could not be sent. Forking is safe wher
 lock, and is done on Linux alone; elsewhere this process works by itself.
 """
 
+import contextlib
 import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -59,6 +60,21 @@ def in_processes(
         ) from error
     finally:
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[], Result], items: int) -> Iterator[Callable[[], Result]]:
+    """Do `work` on so many `items` in a process of its own meanwhile; yield what waits for its result and returns it.
+
+    Where no process forks (see `usable_processes`) the work is done when the result is asked for. Raises what `work`
+    raises there, and BrokenProcessPool where the process ended without a result.
+    """
+    if usable_processes(items) < 2:
+        yield work
+        return
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, fork, initializer=_share, initargs=(lambda made: made(), [work])) as pool:
+        yield pool.submit(_work_on, 0).result
 
 
 _shared: dict[str, Any] = {}

@@ -24,16 +24,16 @@ Cells = dict[str, str]
 """The cells of a column by the optimizer's label."""
 
 
-def terminal_summary(records: Records, said: Answer | None = None) -> RenderableType:
+def terminal_summary(source: Records | Results, said: Answer | None = None) -> RenderableType:
     """Return the summary; `said` is the page's answer where that is made. Text from study files is never markup."""
-    results = Results(records)
+    results = Results.over(source)
     said = answer(results) if said is None else said
     title = Text(str(results.study.get("title", "")), style="bold")
-    counts = records.trials[c.STATUS].value_counts().sort_index().items()
+    counts = results.trials[c.STATUS].value_counts().sort_index().items()
     last = [" ".join((f"Bottom line: {said.bottom_line}", *said.facts))]
     last += [f"{each.term}: {each.text}" for each in said.paragraphs if each.term == _NEXT]
     last += [f"Cost and training trials: {', '.join(f'{n} {status}' for status, n in counts) or 'none'}"]
-    last += filter(None, [code_parts.told(records.trials.get(c.CODE, ()))])
+    last += filter(None, [code_parts.told(results.trials.get(c.CODE, ()))])
     return Group(title, *_table(results), *map(Text, last))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import caveats, one_clock
+from tngd_bench.analysis.cost import caveats
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
@@ -41,7 +41,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `charting.style()`."""
     trials, infos = results.trials, results.infos
     ends = final_scores.summarise_final(results.on_scales)
-    bounds, without = results.unstated("training"), one_clock.untimed(trials, results.costs)
+    bounds, without = results.unstated("training"), results.untimed
     compared = final_table(ends, infos, sweeps=False)
     swept = final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(results)
