@@ -110,68 +110,18 @@ def eigendecomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
     network has learned most of a batch: seldom in double, often in single precision. QR iterations then do. Of a
     matrix that is not finite, as one of a diverged network, all is NaN, and the step says that it diverged.
     """
+    if not matrix.isfinite().all():
+        none = torch.full_like(matrix, torch.nan)
+        return none[0].to(torch.float64), none
     for precision in (matrix.dtype, torch.float64):
         try:
             values, vectors = torch.linalg.eigh(matrix.to(precision))
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # missing in torch's own list of names
             continue
         return values.to(torch.float64), vectors
-    if not matrix.isfinite().all():
-        return matrix.new_full(matrix.shape[:1], torch.nan, dtype=torch.float64), torch.full_like(matrix, torch.nan)
     slow = scipy.linalg.eigh(matrix.to("cpu", torch.float64).numpy(), driver="ev")
     values, vectors = (torch.from_numpy(each).to(matrix.device) for each in slow)
     return values, vectors
-
-
-def needs_double(self) -> bool:
-        """Whether λ is too close to the rounding of K for a decomposition in K's own precision (error ε·λ_max)."""
-        held = self._operator
-        diagonal = held.gram_diagonal() if hasattr(held, "gram_diagonal") else self._gram.diagonal()
-        return self._damping < 1e3 * torch.finfo(diagonal.dtype).eps * float(diagonal.max())
-
-    def _spectrum(self, double: bool) -> tuple[Tensor, Tensor]:
-        if double not in self._spectra:
-            self._spectra[double] = self._decomposed(double)
-        return self._spectra[double]
-
-    def _decomposed(self, double: bool) -> tuple[Tensor, Tensor]:
-        values, vectors = eigendecomposition(self._gram.to(torch.float64) if double else self._gram)
-        return values.clamp_min(0.0), vectors
-
-    def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
-        """Σ f(A) v + Σ f(A) Bᵀ w."""
-        values, vectors = self._spectrum(self.needs_double or needs_double(terms, in_range, self._damping))
-        # below rounding of K an eigenvalue is noise: dividing by it would amplify, so the quotient is taken there
-        floor = float(values[-1]) * torch.finfo(vectors.dtype).eps
-        steps = values.clamp_min(max(floor, torch.finfo(torch.float64).tiny))
-        modal = torch.zeros_like(vectors[0])
-        outside: list[tuple[float, Tensor]] = []
-        for function, vector in terms:
-            base = at(function, self._damping)
-            quotient = (function(steps + self._damping) - base) / steps
-            modal += quotient.to(modal.dtype) * (
-                vectors.T @ self._operator.factor_matvec(vector).to(modal.dtype)
-            )
-            outside.append((base, vector))
-        for function, weights in in_range:
-            modal += function(values + self._damping).to(modal.dtype) * (vectors.T @ weights.to(modal.dtype))
-        lifted = vectors @ modal
-        dtype = (terms or in_range)[0][1].dtype
-        total = self._operator.factor_rmatvec(lifted.to(dtype))
-        for base, vector in outside:
-            total.add_(vector, alpha=base)
-        return total
-
-
-def eigendecomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, float64, and eigenvectors of a symmetric matrix, in its precision where that converges."""
-    try:
-        values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # missing in torch's own list of names
-        # LAPACK's divide and conquer may not converge in float32 where nearly all of K is zero, as it is once a
-        # network has learned most of a batch; in double it does.
-        values, vectors = torch.linalg.eigh(matrix.to(torch.float64))
-    return values.to(torch.float64), vectors
 
 
 def needs_double(terms: Sequence[Term], in_range: Sequence[Term], damping: float) -> bool:
