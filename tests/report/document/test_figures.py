@@ -32,7 +32,7 @@ def small(make, monkeypatch):
     records = make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
 
     def costs_only(records, _beside):
-        return Contents(Answer(""), cost_sections(Results(records)))
+        return Contents(Answer(""), cost_sections(Results.over(records)))
 
     monkeypatch.setattr(build, "contents", costs_only)
     return records
