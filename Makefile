@@ -65,11 +65,11 @@ sample-of-%: setup
 	rm -f reports/$*/store.parquet
 	$(BIN)/tngd-bench merge build/sample/$* --compress --output reports/$*
 
-# The page of the kept sample, made anew from its records; what git does not keep of it is removed.
+# The page of the kept sample, made anew from its records.
 sample: setup
 	rm -rf reports/paper/figures reports/paper/data
-	$(BIN)/tngd-bench report reports/paper $(patsubst %,--beside reports/%,$(filter-out paper,$(SAMPLE))) --format html,md
-	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
+	$(BIN)/tngd-bench report reports/paper $(patsubst %,--beside reports/%,$(filter-out paper,$(SAMPLE))) --format html,md --files svg,csv
+	rm -f reports/paper/report-files.json
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
 # Byte code is kept, whatever the environment says: the tests start hundreds of processes. One thread of BLAS and OpenMP

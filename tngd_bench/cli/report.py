@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,18 @@ from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
-from tngd_bench.report.document.formats import FORMATS, PAPERS, check_formats
+from tngd_bench.report.document.formats import (
+    DATA_FILES,
+    DEFAULT_FILES,
+    FIGURE_FILES,
+    FORMATS,
+    PAPERS,
+    check_formats,
+    files_beside,
+)
+
+if TYPE_CHECKING:
+    from tngd_bench.report import ReportFiles
 
 _EPILOG = """\b
 Examples:
@@ -37,6 +49,12 @@ Examples:
 @click.option(
     "--brief", "formats", flag_value="brief", help="One printed side, PDF and Markdown: --format brief."
 )
+@default_option(
+    "--files",
+    default=",".join(DEFAULT_FILES),
+    metavar="LIST",
+    help=f"Files of each figure and table: any of {', '.join(FIGURE_FILES + DATA_FILES)}, with commas.",
+)
 @default_option("--paper", type=click.Choice(list(PAPERS)), default="a4", help="Paper of PDF files.")
 @click.option(
     "--base-url", metavar="URL", default="", help="Where a comment's readers find this report's folder."
@@ -57,6 +75,7 @@ def command(
     results: Path,
     output: Path | None,
     formats: str,
+    files: str,
     paper: str,
     base_url: str,
     others: tuple[Path, ...],
@@ -71,15 +90,18 @@ def command(
     from tngd_bench.studies.errors import StoreError
     from tngd_bench.studies.store.packed import find_store
 
-    wanted = _formats(formats)
+    wanted, kinds = _formats(formats), _names(files)
+    try:
+        files_beside(wanted, kinds)
+    except ValueError as error:
+        raise click.UsageError(f"--files: {error}") from None
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
     address = _address(base_url, wanted)
     store = find_store(results)
     place = output if output is not None else store.path.parent
 
-    from tngd_bench.cli.progress import make_console
-    from tngd_bench.report import build_report, terminal_summary
+    from tngd_bench.report import build_report
     from tngd_bench.report.map.energy_chart import HOST_WATTS
 
     stores = [store, *(find_store(other) for other in others)]
@@ -95,22 +117,36 @@ def command(
         read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
-        files = build_report(
-            read[0], place, formats=wanted, store=store.path, beside=beside, paper=paper, address=address
+        made = build_report(
+            read[0],
+            place,
+            formats=wanted,
+            files=kinds,
+            store=store.path,
+            beside=beside,
+            paper=paper,
+            address=address,
         )
-    make_console().print(terminal_summary(files.results, files.answer))
-    tables = [path for path in files.documents if path.suffix == ".tex"]
-    for path in [*([files.html] if "html" in wanted else []), *files.documents]:
+    _tell(made, place, shown="html" in wanted)
+    if show:
+        show_page(made.html)
+    return tell_missing(made.missing)
+
+
+def _tell(made: "ReportFiles", place: Path, *, shown: bool) -> None:
+    from tngd_bench.cli.progress import make_console
+    from tngd_bench.report import terminal_summary
+
+    make_console().print(terminal_summary(made.results, made.answer))
+    tables = [path for path in made.documents if path.suffix == ".tex"]
+    for path in [*([made.html] if shown else []), *made.documents]:
         if path not in tables:
             click.echo(f"report: {path}")
     if tables:
         click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
-    if files.removed:
-        gone = ", ".join(str(path.relative_to(place)) for path in files.removed)
+    if made.removed:
+        gone = ", ".join(str(path.relative_to(place)) for path in made.removed)
         note(f"removed {gone}, made earlier from other records or by another version")
-    if show:
-        show_page(files.html)
-    return tell_missing(files.missing)
 
 
 def _address(base_url: str, wanted: tuple[str, ...]) -> str:
@@ -123,8 +159,12 @@ def _address(base_url: str, wanted: tuple[str, ...]) -> str:
     return base_url.rstrip("/")
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
 def _formats(text: str) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    wanted = _names(text)
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown or not wanted:
         named = repr(unknown[0]) if unknown else "nothing"

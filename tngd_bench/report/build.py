@@ -17,7 +17,7 @@ from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import MissingFigure
-from tngd_bench.report.document.formats import DEFAULT_FORMATS, check_formats
+from tngd_bench.report.document.formats import DEFAULT_FILES, DEFAULT_FORMATS, check_formats, files_beside
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.render import markdown, pdf
 from tngd_bench.report.render.latex import latex
@@ -53,6 +53,7 @@ def build_report(
     output: Path,
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
+    files: Collection[str] = DEFAULT_FILES,
     store: Path | None = None,
     beside: Sequence[tuple[Records, Path]] = (),
     paper: str = "a4",
@@ -61,20 +62,21 @@ def build_report(
     """Write the report of `records` into the directory `output`, made if absent; OSError if that cannot be written.
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
-    table, `data/trials.csv` how each trial ended. The other formats are `report.md`, `report.pdf`, `tables/*.tex`,
-    `brief.md` and `brief.pdf`, and `comment.md`; `paper` is that of PDF files (see `PAPERS`). Readers of a comment find
-    the directory at `address`, "" for nowhere.
+    table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). The
+    other formats are `report.md`, `report.pdf`, `tables/*.tex`, `brief.md` and `brief.pdf`, and `comment.md`; `paper`
+    is that of PDF files (see `PAPERS`). Readers of a comment find the directory at `address`, "" for nowhere.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
     which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
     write are removed, but for documents in formats not asked for that were made from the same records by the same
     version. The same records give the same bytes. A figure that cannot be drawn is left out, and the page says so.
     """
     check_formats(formats)
+    kinds = files_beside(formats, files)
     others = _by_name(records, beside)
     trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(results, {name: other for name, (other, _) in others.items()})
-    parts = write_sections(content.every, output, inline="html" in formats)
+    parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
     front = len(content.sections)
     content = replace(
         content,
@@ -83,7 +85,7 @@ def build_report(
         missing=(*content.missing, *parts.missing),
     )
     ends = trial_ends(records)
-    data = (*parts.data, *write_data("trials", ends, output / "data"))
+    data = (*parts.data, *write_data("trials", ends, output / "data", kinds))
     html = output / "index.html"
     texts = _documents(content, records, output, formats, paper, address)
     documents = [
@@ -94,7 +96,7 @@ def build_report(
         near, around = _addresses(store, output.resolve()), output.resolve().parent
         # a second study's folder is expected beside this one's
         further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
-        write(html, render(content, records, parts.drawings, near, further, trend).encode())
+        write(html, render(content, records, parts.drawings, near, further, trend, kinds).encode())
         written.append(html)
     source = (ends, *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))

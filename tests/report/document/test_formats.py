@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -88,6 +90,18 @@ def test_all_formats_are_written_and_named(make, tmp_path):
         ValueError, match="format must be among html, md, pdf, tex, brief, comment, not 'docx'"
     ):
         build_report(records, tmp_path, formats=("docx",))
+
+
+def test_files_beside_the_page_are_those_asked_for_and_those_that_a_format_shows(make, tmp_path):
+    records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000,), training=False)
+    built = build_report(records, tmp_path, formats=("html", "comment"), files=("pdf", "csv"))
+    assert {path.suffix for path in built.figures} == {".pdf", ".png"}
+    assert {path.suffix for path in built.data} == {".csv"}
+    links = re.findall(r'href="((?:data|figures)/[^"]+)" download', built.html.read_text())
+    assert {Path(link).suffix for link in links} == {".pdf", ".png", ".csv"}
+    assert all((tmp_path / link).is_file() for link in links)
+    with pytest.raises(ValueError, match="a file beside the page is svg, png, pdf, csv, parquet, not 'gif'"):
+        build_report(records, tmp_path, files=("gif",))
 
 
 @pytest.mark.parametrize(("name", "package"), [("pdf", "typst"), ("tex", "pylatexenc")])

@@ -81,4 +81,5 @@ def test_a_decomposition_that_fails_is_made_in_double_or_by_qr_iterations(
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_a_matrix_that_is_not_finite_has_no_modes(value: float) -> None:
     values, vectors = eigendecomposition(torch.full((30, 30), value))
-    assert values.isnan().all() and vectors.isnan().all()
+    assert values.isnan().all()
+    assert vectors.isnan().all()

@@ -5,10 +5,33 @@ from importlib.util import find_spec
 
 FORMATS = ("html", "md", "pdf", "tex", "brief", "comment")
 DEFAULT_FORMATS = ("html", "md")
+FIGURE_FILES = ("svg", "png", "pdf")
+"""Kinds of file of a figure."""
+DATA_FILES = ("csv", "parquet")
+"""Kinds of file of the numbers behind a figure or table."""
+DEFAULT_FILES = ("svg", "png", "csv", "parquet")
 PAPERS = {"a4": "a4", "letter": "us-letter"}
 """Papers of PDF files, as Typst calls them."""
 _NEEDS = {"pdf": ("typst", "pdf"), "brief": ("typst", "pdf"), "tex": ("pylatexenc", "tex")}
 """The package that a format needs, and the extra that installs it."""
+
+
+_SHOWS = {"md": "svg", "pdf": "svg", "brief": "svg", "comment": "png"}
+"""The kind of figure that a format shows from its file."""
+
+
+def files_beside(formats: Collection[str], files: Collection[str]) -> tuple[str, ...]:
+    """Return the kinds of file that are written for `formats`: `files`, and the figures that a format shows.
+
+    ValueError for a kind that is none.
+    """
+    for name in files:
+        if name not in FIGURE_FILES + DATA_FILES:
+            raise ValueError(
+                f"a file beside the page is {', '.join(FIGURE_FILES + DATA_FILES)}, not {name!r}"
+            )
+    wanted = {*files, *(_SHOWS[each] for each in formats if each in _SHOWS)}
+    return tuple(kind for kind in FIGURE_FILES + DATA_FILES if kind in wanted)
 
 
 def check_formats(formats: Collection[str]) -> None:

@@ -5,13 +5,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE_FILES
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
 from tngd_bench.report.document.tables import Column
@@ -28,18 +29,20 @@ def render(
     store: Address | None = None,
     beside: Mapping[str, Address] | None = None,
     trend: str = "",
+    kinds: Collection[str] = DEFAULT_FILES,
 ) -> str:
     """Return the page; `drawings` holds the inline SVG of every chart by name. All other text is escaped.
 
     `store`: where the records that the page names lie, relative to it, to be linked; None: no links.
     `beside`: the same of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of
-    the speed of the code over its commits (see `build.trend_link`), "" for none.
+    the speed of the code over its commits (see `build.trend_link`), "" for none. `kinds`: the files beside the page.
     """
     study, name = records.study, str(records.study.get("name", ""))
     return render_page(
         content,
         drawings,
         environment(store, {**({name: store} if store is not None else {}), **(beside or {})}),
+        kinds,
         title=str(study.get("title") or study.get("name") or "Study"),
         name=name,
         version=str(study.get("version", "not stated")),
@@ -52,6 +55,7 @@ def render_page(
     content: Contents,
     drawings: Mapping[str, Markup],
     templates: Environment | None = None,
+    kinds: Collection[str] = DEFAULT_FILES,
     **header: str,
 ) -> str:
     """Return the page of `content`; `header`: title, name, version, started, trend."""
@@ -61,6 +65,9 @@ def render_page(
     given = dict.fromkeys(("started", "trend"), "") | header
     anchors = {each for one in content.every for each in (one.anchor, *(chart.name for chart in one.charts))}
     shown = {"content": content, "anchors": anchors, "drawings": drawings, "palette": palette()}
+    shown["figure_kinds"], shown["data_kinds"] = (
+        [kind for kind in every if kind in kinds] for every in (FIGURE_FILES, DATA_FILES)
+    )
     return template.render(**given, **shown, script=script, css=css, script_hash=f"sha256-{digest}")
 
 

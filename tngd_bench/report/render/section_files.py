@@ -1,6 +1,6 @@
 """Files of sections: figures as SVG, PNG and PDF, drawn by as many processes as there are cores, and the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from tngd_bench.atomic_write import write
 from tngd_bench.csv_text import csv_bytes
 from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE_FILES
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.render import drawings
@@ -28,44 +29,55 @@ class SectionFiles:
     drawings: Mapping[str, Markup]
 
 
-def write_sections(sections: Sequence[Section], output: Path, *, inline: bool = True) -> SectionFiles:
-    """Write figures and data into folders of `output`; see `write_figures`."""
+def write_sections(
+    sections: Sequence[Section], output: Path, *, kinds: Collection[str] = DEFAULT_FILES, inline: bool = True
+) -> SectionFiles:
+    """Write figures and data as files of `kinds` into folders of `output`; see `write_figures`."""
     charts = [chart for section in sections for chart in section.charts]
-    figures, drawings, undrawn = write_figures(charts, output / "figures", inline=inline)
+    figures, drawings, undrawn = write_figures(charts, output / "figures", kinds=kinds, inline=inline)
     left = [section.without(undrawn) for section in sections]
     kept = tuple(section for section, _ in left)
     # a figure that could not be drawn still has numbers
     shown: list[Chart | Table] = [chart for chart in charts if chart.missing is None]
     shown += [table for section in kept for table in section.tables if table.rows]
-    data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
+    data = [path for item in shown for path in write_data(item.name, item.data, output / "data", kinds)]
     missing = tuple(why for _, lost in left for why in lost)
     return SectionFiles(kept, missing, tuple(figures), tuple(data), drawings)
 
 
-def write_data(name: str, data: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
-    """Write a frame as CSV and Parquet."""
+def write_data(
+    name: str, data: pd.DataFrame, folder: Path, kinds: Collection[str] = DATA_FILES
+) -> tuple[Path, ...]:
+    """Write a frame as files of `kinds`, CSV and Parquet."""
     frame = data.reset_index(drop=True)
     for column in frame.columns:
         if frame[column].map(lambda value: isinstance(value, tuple)).any():
             frame[column] = frame[column].map(lambda value: " ".join(map(str, value)))
-    csv = write(folder / f"{name}.csv", csv_bytes(frame))
+    written = [write(folder / f"{name}.csv", csv_bytes(frame))] if "csv" in kinds else []
+    if "parquet" not in kinds:
+        return tuple(written)
     # Columns without a value have no type of their own; as text they read the same everywhere.
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
     content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
-    return csv, write(folder / f"{name}.parquet", content)
+    return (*written, write(folder / f"{name}.parquet", content))
 
 
 def write_figures(
-    charts: Sequence[Chart], folder: Path, *, inline: bool = True, processes: int | None = None
+    charts: Sequence[Chart],
+    folder: Path,
+    *,
+    kinds: Collection[str] = FIGURE_FILES,
+    inline: bool = True,
+    processes: int | None = None,
 ) -> tuple[list[Path], dict[str, Markup], dict[str, MissingFigure]]:
-    """Write `charts` into `folder`; return the files, the drawings for a page by name (none if not `inline`), and why
-    charts that could not be drawn are missing, by name.
+    """Write `charts` into `folder` as files of `kinds`; return the files, the drawings for a page by name (none if not
+    `inline`), and why charts that could not be drawn are missing, by name.
 
     The bytes do not depend on how many `processes` draw (one per core if left out). OSError if a file cannot be
     written.
     """
     made = [chart for chart in charts if chart.missing is None]
-    written = in_processes(partial(_write_chart, folder=folder, inline=inline), made, processes)
+    written = in_processes(partial(_write_chart, folder=folder, kinds=kinds, inline=inline), made, processes)
     paths: list[Path] = []
     shown, undrawn = {}, {}
     for chart, result in zip(made, written, strict=True):
@@ -80,15 +92,16 @@ def write_figures(
 
 
 def _write_chart(
-    chart: Chart, *, folder: Path, inline: bool
+    chart: Chart, *, folder: Path, kinds: Collection[str], inline: bool
 ) -> tuple[list[Path], Markup | None] | MissingFigure:
     try:
         document = drawings.svg(chart)
-        contents = {
-            "svg": drawings.white(document).encode(),
-            "png": drawings.png(chart),
-            "pdf": drawings.pdf(chart),
+        draw: dict[str, Callable[[], bytes]] = {
+            "svg": lambda: drawings.white(document).encode(),
+            "png": lambda: drawings.png(chart),
+            "pdf": lambda: drawings.pdf(chart),
         }
+        contents = {kind: draw[kind]() for kind in FIGURE_FILES if kind in kinds}
         # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
         shown = Markup(drawings.inline(chart, document)) if inline else None  # noqa: S704
     except Exception as error:
