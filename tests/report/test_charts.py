@@ -1,11 +1,10 @@
 """The charts draw what their frames hold, with labelled axes and units."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.report.views import views
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
@@ -115,14 +114,14 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
                 "status": "ok" if loss else "diverged",
                 "final_test_accuracy": None,
                 "final_test_f1": None,
+                "sweep_parameter_2": None,
+                "sweep_label": None,
             }
             rows.append(row)
     final = pd.DataFrame(rows)
     infos = optimizer_infos(final.assign(method="tngd", device="paper"))
     with charting.style():
-        (chart,) = charts_of(
-            "noise", SimpleNamespace(final=final, trials=final.assign(reason=None), infos=infos)
-        )
+        (chart,) = charts_of("noise", views(final=final, trials=final.assign(reason=None), infos=infos))
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
     assert line(chart, "diverged").get_xdata().tolist() == [1, 2]

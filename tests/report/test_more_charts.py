@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.report.views import views
 from tngd_bench.analysis.compare import TwoStores
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.findings.find import find
@@ -98,7 +99,7 @@ def pairs(records):
 def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     trials, curves = pairs
     assert sweep_kinds.is_pair(trials).all()
-    ran = SimpleNamespace(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
+    ran = views(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
     table = heatmaps.pair_table(ran)
     with charting.style():
         (chart,) = charts_of("noise", ran)
@@ -123,7 +124,7 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
 def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known):
     trials, curves = (frame.copy() for frame in pairs)
     trials["sweep_parameter"] = "rail_volts"
-    ran = SimpleNamespace(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
+    ran = views(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
     with charting.style():
         (chart,) = charts_of("noise", ran)
     axes = chart.figure.axes[0]

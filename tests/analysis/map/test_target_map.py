@@ -75,7 +75,7 @@ def host_seconds(label, n, b):
 
 
 def most_telling(trials, hits):
-    return target_map.trained(trials, hits, "digits-mlp", predicted(trials, hits))[0]
+    return next(target_map.trained(trials, hits, "digits-mlp", predicted(trials, hits)))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_only_what_lies_between_trained_and_timed_sizes_counts_as_measured(found
 
 def test_a_problem_that_was_not_timed_over_sizes_has_no_map():
     trials, hits = frames(problem="mnist-cnn")
-    assert target_map.trained(trials, hits, "digits-mlp", predicted(trials, hits)) == []
+    assert list(target_map.trained(trials, hits, "digits-mlp", predicted(trials, hits))) == []
 
 
 def test_at_a_trained_size_it_is_iterations_times_the_cost_that_was_timed_there(found):
@@ -161,19 +161,19 @@ def test_a_setting_without_a_cost_of_its_own_is_on_no_map():
     trials, hits = frames()
     seconds = predicted(trials, hits)
     untimed = hits["optimizer"].eq("ngd-cg")
-    without = target_map.trained(trials, hits, "digits-mlp", seconds.drop(hits.loc[untimed, "key"]))[0]
+    without = next(target_map.trained(trials, hits, "digits-mlp", seconds.drop(hits.loc[untimed, "key"])))
     timed = target_map.timed_alike(without)
     assert set(timed.iterations) == set(timed.digital) == {"ngd-gram", "tngd"}
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,)), timed)
     assert set(drawn.labels) == {"ngd-gram", "tngd"}
     # at the larger size ngd-cg alone lacks its cost: the size goes, since who leads there is not known
     untimed &= hits["parameters"].eq(100_000)
-    some = target_map.trained(trials, hits, "digits-mlp", seconds.drop(hits.loc[untimed, "key"]))[0]
+    some = next(target_map.trained(trials, hits, "digits-mlp", seconds.drop(hits.loc[untimed, "key"])))
     timed = target_map.timed_alike(some)
     assert timed.sizes["parameters"].tolist() == [10_000]
     assert set(timed.iterations) == {"ngd-gram", "ngd-cg", "tngd"}
     assert timed.iterations["tngd"].shape == (1, 3)
-    nothing = target_map.trained(trials, hits, "digits-mlp", seconds.iloc[:0])[0]
+    nothing = next(target_map.trained(trials, hits, "digits-mlp", seconds.iloc[:0]))
     assert target_map.timed_alike(nothing).iterations == {}
 
 
@@ -197,7 +197,7 @@ def test_a_lead_within_one_evaluation_is_not_confident():
     area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
     for after, least, most in ((10.0, 0.45, 0.75), (19.9, 0.99, 1.0), (20.0, 1.0, 1.0)):
         met = hits[both].assign(iterations=20.0, after=after)
-        found = target_map.trained(trials, met, "digits-mlp", seconds)[0]
+        found = next(target_map.trained(trials, met, "digits-mlp", seconds))
         drawn = target_map.lowest(area, found, draws=2000)
         assert drawn.labels[drawn.winner[0, 0]] == "ngd-gram"
         assert drawn.seconds[:, 0, 0].tolist() == pytest.approx([20 * gram * 1.05, 20 * gram])
@@ -207,8 +207,8 @@ def test_a_lead_within_one_evaluation_is_not_confident():
 def test_what_nobody_reached_or_timed_has_no_map(found):
     trials, hits = frames()
     seconds = predicted(trials, hits)
-    assert target_map.trained(trials, hits.assign(iterations=INF), "digits-mlp", seconds) == []
-    assert target_map.trained(trials, hits.iloc[:0], "digits-mlp", seconds) == []
+    assert list(target_map.trained(trials, hits.assign(iterations=INF), "digits-mlp", seconds)) == []
+    assert list(target_map.trained(trials, hits.iloc[:0], "digits-mlp", seconds)) == []
     only = most_telling(trials, hits[hits["optimizer"] == "tngd"])
     digital = calibrations({"ngd-gram": RATES["ngd-gram"]})
     assert target_map.lowest(plane(digital, "batch_size", 10, (1_000,), (8,)), only) is None

@@ -269,5 +269,5 @@ def test_the_arrays_of_a_device_are_part_of_what_a_training_takes(table, plan_of
     table["execution"]["seconds_per_iteration_limit"] = 60.0
     table["training"] = [section | {"optimizers": ["tngd", "tngd[device=rram, stuck_off=0.01]"]}]
     ideal, programmed = (trial.candidates[0] for trial in plan_of(table, memory=1e12).trials.values())
-    assert programmed.estimate_seconds > 20 * ideal.estimate_seconds  # 2.1 s of a processor against 22 ms
+    assert programmed.estimate_seconds > 10 * ideal.estimate_seconds
     assert 1.0 < programmed.estimate_seconds < 4.0

@@ -27,6 +27,7 @@ OTHER_MEANINGS = {
     "report/map/map_view.py": {"batch_size", "outputs"},
     "report/claims/paper_charts.py": {"seed"},  # words
     "report/study_tables.py": {"optimizer", "settings"},
+    "report/render/terminal.py": {"optimizer"},  # a word, and a heading
     "report/training/training_section.py": {"finished"},  # how many finished
     "analysis/design/machine.py": {"optimizer"},  # an argument
     "report/map/energy_chart.py": {"device"},  # a column of its own table

@@ -139,7 +139,7 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
         "in twenty is then off by more than a factor of two at once. The error also grows with the distance from "
         "measured sizes: as fast as it did for the largest sizes when they were left out, and at least by "
         f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))}. The error of a prediction holds all of "
-        f"this, and the spread from run to run ({calibrations.run_spread.words})."
+        f"this. It also holds the spread from run to run: {calibrations.run_spread.words}."
     )
     return tables.table_of("calibration", caption, columns, data)
 

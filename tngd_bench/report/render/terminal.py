@@ -25,7 +25,10 @@ Cells = dict[str, str]
 
 
 def terminal_summary(source: Records | Results, said: Answer | None = None) -> RenderableType:
-    """Return the summary; `said` is the page's answer where that is made. Text from study files is never markup."""
+    """Return the summary of `source`; `said` is the page's answer where that is made.
+
+    Text from study files is never markup.
+    """
     results = Results.over(source)
     said = answer(results) if said is None else said
     title = Text(str(results.study.get("title", "")), style="bold")
