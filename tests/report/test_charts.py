@@ -114,6 +114,7 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
                 "status": "ok" if loss else "diverged",
                 "final_test_accuracy": None,
                 "final_test_f1": None,
+                "final_test_l2_error": None,
                 "sweep_parameter_2": None,
                 "sweep_label": None,
             }
