@@ -45,7 +45,7 @@ def compare(study: list[str]) -> None:
             groups = [group for group in predicted["groups"] if group["kind"] == kind]
             seconds = sum(group["seconds"] for group in groups)
             own = trials[trials["kind"] == kind]  # an entry of a block has the seconds of the whole block
-            elapsed = own.groupby(own["key"].str.partition("#")[0])["elapsed_s"].max().sum()
+            elapsed = own.groupby(own["key"].astype(str).str.split("#").str[0])["elapsed_s"].max().sum()
             print(f"  {kind}: predicted {seconds:.1f} s, in trials {elapsed:.1f} s (one after another)")
         timed = f"{len(predicted['timed'])} steps timed for the plan"
         print(f"  report: predicted {predicted['report_seconds']:.1f} s; {timed}")
