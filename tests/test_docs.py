@@ -119,10 +119,10 @@ def test_the_picture_has_the_floors_from_the_top_down():
     assert names == list(reversed(FLOORS))
 
 
-def test_numbers_of_the_page_of_limits_are_those_of_the_sample():
-    page = (DOCS / "guide" / "limits.md").read_text("utf-8").partition("## Where")[0]
+def test_numbers_of_the_page_of_findings_are_those_of_the_sample():
+    page = (DOCS / "guide" / "findings.md").read_text("utf-8")
     sample = (ROOT / "reports" / "paper" / "report.md").read_text("utf-8")
-    numbers = re.findall(r"\*\*([\d.,]+(?: ms| %)?)\*\*", page)
+    numbers = re.findall(r"\*\*([\d.,]+(?: ms| %| bits)?)\*\*", page)
     assert len(numbers) >= 10
     assert [number for number in numbers if number not in sample] == []
 
