@@ -1,5 +1,6 @@
 """Our own entries pass the conformance checks, and a plug-in that lacks something fails the check that asks for it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_our_optimizers_pass(name):
 @pytest.mark.parametrize("name", OWN_OPTIMIZERS)
 @pytest.mark.parametrize("check", SLOW_CHECKS)
 def test_our_optimizers_state_honest_costs(name, check):
-    checked("optimizer", getattr(conformance, check), name)
+    checked("optimizer", getattr(conformance.optimizers, check), name)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def plugin(folder, body="pass", flops=6, numbers=4):
 @pytest.mark.parametrize(("check", "body", "said"), CASES, ids=[f"{case[0]}: {case[2]}" for case in CASES])
 def test_a_flaw_fails_its_check(tmp_path, check, body, said):
     plugin(tmp_path, body)
-    status, found = outcome(getattr(conformance, check.replace(" ", "_")), "mine")
+    status, found = outcome(getattr(conformance.optimizers, check.replace(" ", "_")), "mine")
     assert status == "failed"
     assert said in found
 
@@ -223,7 +224,7 @@ def test_a_small_problem_with_a_class_at_each_position_has_a_share_of_them(tmp_p
     path = tmp_path / "tags.py"
     path.write_text("from tngd_bench.problems.metrics import ACCURACY\n" + TAGGER.replace("{more}", more))
     assert subjects_of(str(path)) == [("problem", "tags")]
-    status, found = outcome(conformance.scores, "tags")
+    status, found = outcome(conformance.problems.scores, "tags")
     assert status == expected[0], found
     assert expected[1] in found
 
@@ -231,7 +232,7 @@ def test_a_small_problem_with_a_class_at_each_position_has_a_share_of_them(tmp_p
 @pytest.mark.parametrize(("flops", "said"), [(0.1, "its cost states"), (60, "its cost states")])
 def test_a_cost_that_lies_about_operations_fails(tmp_path, flops, said):
     plugin(tmp_path, flops=flops)
-    status, found = outcome(conformance.operations, "mine")
+    status, found = outcome(conformance.optimizers.operations, "mine")
     assert (status, said in found) == ("failed", True)
 
 
@@ -242,7 +243,7 @@ def test_memory_that_is_not_stated_fails(tmp_path):
         "def rate(self):\n        self.kept = torch.ones(12_000_000)\n        return self.lr",
         numbers=4,
     )
-    status, found = outcome(conformance.memory, "mine")
+    status, found = outcome(conformance.optimizers.memory, "mine")
     assert (status, "MB measured" in found) == ("failed", True)
 
 
@@ -254,7 +255,8 @@ def test_what_is_no_plugin_is_refused_with_what_is_accepted():
     assert subjects_of("torch.optim:NAdam") == [("optimizer", "torch.optim:NAdam")]
 
 
-def test_the_page_prints_the_checks():
-    source = Path(conformance.__file__).read_text("utf-8")
+def test_the_page_prints_every_file_of_the_checks():
+    files = {path.name for path in Path(conformance.__file__).parent.glob("*.py")}
     page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
-    assert f"```python\n{source}```\n" in page, "put the file's text into the page"
+    shown = re.findall(r"^```\{literalinclude\} \.\./tngd_bench/check/conformance/(\S+)$", page, re.M)
+    assert sorted(shown) == sorted(files)

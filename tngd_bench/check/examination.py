@@ -7,7 +7,8 @@ from multiprocessing.connection import Connection
 from typing import Literal
 
 from tngd_bench import plugins
-from tngd_bench.check.conformance import CHECKS, Check, Failure, NotApplicable
+from tngd_bench.check.conformance import CHECKS, Check
+from tngd_bench.check.conformance.small_run import Failure, NotApplicable
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.plugins import package_of

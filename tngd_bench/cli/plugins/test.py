@@ -14,7 +14,7 @@ Examples:
   tngd-bench test torch.optim:NAdam
   tngd-bench test sgd --json
 
-Each check runs in a process of its own. The checks are written in tngd_bench/check/conformance.py
+Each check runs in a process of its own. The checks are written in tngd_bench/check/conformance/
 and printed in docs/conformance.md.
 
 \b
