@@ -14,8 +14,9 @@ import pytest
 from tngd_bench import __version__
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.study_options import command_line as command_line_of
-from tngd_bench.cli.warnings import warnings_as_notes
+from tngd_bench.cli.warnings import tell_ignored, warnings_as_notes
 from tngd_bench.datasets import finder
+from tngd_bench.studies.store.reader import OF_NO_TRIAL
 
 HEAVY = {
     "torch",
@@ -96,7 +97,8 @@ def test_help_has_examples(verb):
 
 
 BAD_INPUT = {
-    "unknown verb": (["rum"], "rum"),
+    "unknown verb": (["runn"], "no verb 'runn'; did you mean 'run'?"),
+    "nothing like a verb": (["zzz"], "no verb 'zzz'; accepted: run, plan,"),
     "unknown option": (["run", "--otput", "x"], "--otput"),
     "unknown study": (["run", "quik"], "did you mean 'quick'"),
     "study file absent": (["run", "absent.toml"], "No such file or directory"),
@@ -317,6 +319,13 @@ def test_the_package_s_warnings_are_notes_of_one_line_and_never_errors(capsys):
         with pytest.raises(UserWarning, match="other"):
             warnings.warn_explicit("other", UserWarning, "/elsewhere.py", 1, module="elsewhere")
     assert capsys.readouterr().err == "tngd-bench: note: beware\n"
+
+
+def test_results_of_another_version_of_a_study_are_one_note(capsys):
+    tell_ignored({"a.json": OF_NO_TRIAL, "b.json": "it is torn", "c.json": OF_NO_TRIAL})
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("tngd-bench: note: 2 results in the store are of no trial")
+    assert second == "tngd-bench: note: b.json it is torn; ignored"
 
 
 def test_a_folder_that_is_gone_is_told_before_torch_ends_the_process(here, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from tngd_bench import __version__, plugins
+from tngd_bench.arguments import suggestion
 from tngd_bench.cli import streams
 from tngd_bench.cli.warnings import note, warnings_as_notes
 from tngd_bench.start import release_command_line
@@ -74,6 +75,9 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            accepted = suggestion(args[0], _VERBS) or f"; accepted: {', '.join(_VERBS)}"
+            raise click.UsageError(f"no verb {args[0]!r}{accepted}", ctx)
         name, command, words = super().resolve_command(ctx, args)
         if command is not None:
             _refuse_repeated(click.Context(command, ctx, name, **command.context_settings), words)

@@ -17,7 +17,13 @@ def note(text: str) -> None:
 
 
 def tell_ignored(ignored: Mapping[str, str]) -> None:
-    """Name files left out with the reason, the first few of many."""
+    """Count the results of other versions of the study, and name other files left out, the first few of many."""
+    from tngd_bench.studies.store.reader import OF_NO_TRIAL
+
+    unwanted = [name for name, reason in ignored.items() if reason == OF_NO_TRIAL]
+    if len(unwanted) > 1:
+        note(f"{len(unwanted)} results in the store are of no trial of this study as it is now; ignored")
+        ignored = {name: reason for name, reason in ignored.items() if name not in unwanted}
     for name, reason in list(ignored.items())[:_NAMED]:
         note(f"{name} {reason}; ignored")
     if len(ignored) > _NAMED:

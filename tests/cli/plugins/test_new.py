@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tngd_bench import plugin_files
+from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
+from tngd_bench.analysis.statistics.paired import seeds_needed
 from tngd_bench.check.conformance import CHECKS
 from tngd_bench.check.examination import outcome, subjects_of
 from tngd_bench.cli.main import run
@@ -49,6 +51,10 @@ def test_the_template_of_a_study_can_be_read(here):
     study = load_study("mine2.toml").study
     assert (study.name, study.title) == ("mine2", "mine2")
     assert "mine.toml" not in (here / "mine2.toml").read_text()
+    (cost,), (training,) = study.cost, study.training
+    assert training.optimizers == cost.optimizers, "one label each, so that curves have times"
+    assert cost.processes >= MINIMUM_PROCESSES
+    assert training.seeds >= seeds_needed(len(training.optimizers) - 1)
 
 
 def test_a_file_is_never_written_over(here, capsys):

@@ -385,7 +385,10 @@ def test_the_last_line_is_a_verdict_and_the_rival_is_marked():
     )
     assert f"{times:,.0f}"[:2] in last
     assert re.search(r"\(≥ [\d.]+ \ws against ≥ [\d.]+ \ws\)", last)
-    assert predict(*SIZES).splitlines()[-1] == "verdict: not told: digital times need a processor"
+    assert (
+        predict(*SIZES).splitlines()[-1]
+        == "verdict: not told: digital times need a processor, which --processor names"
+    )
     fast = predict(
         *SIZES[:2], "--batch", 4096, "--outputs", 1, "--processor", "epyc-7763", "--set", "link_rate=none"
     )

@@ -13,6 +13,7 @@ from tngd_bench.atomic_write import PART
 from tngd_bench.studies.errors import StoreError, StoreWriteError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.columnar import column
+from tngd_bench.studies.store.records import read_records
 from tngd_bench.studies.store.store import Store
 
 STORE_V1 = Path(__file__).parent / "store_v1"
@@ -94,6 +95,15 @@ def test_a_trial_under_another_name_is_not_taken_for_it(store):
     (store.path / "trials" / "k1.json").rename(store.path / "trials" / "k2.json")
     assert list(store.trials(["k2"])) == []
     assert "'k1'" in store.ignored["k2.json"]
+
+
+def test_records_say_how_many_results_are_missing(tmp_path):
+    shutil.copytree(STORE_V1, tmp_path / "store")
+    whole = read_records(tmp_path / "store")
+    next((tmp_path / "store" / "trials").glob("*.json")).unlink()
+    part = read_records(tmp_path / "store")
+    assert (part.runs, part.missing) == (whole.runs, whole.missing + 1)
+    assert whole.missing == 0 < whole.runs
 
 
 def test_files_of_other_studies_are_named(store):

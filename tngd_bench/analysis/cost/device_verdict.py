@@ -18,7 +18,7 @@ def device_verdict(p: Prediction) -> str:
     Times of processors are lower bounds, so that a lead is one of bounds.
     """
     if p.processor is None:
-        return "not told: digital times need a processor"
+        return "not told: digital times need a processor, which --processor names"
     if p.host_seconds is None:
         return f"does not run: the host lacks {quantities.si(p.host_missing_bytes, 'B')} of memory"
     rival, taken = p.best_rival, p.iteration_at_least_seconds

@@ -44,7 +44,7 @@ def command(kind: str, name: str) -> None:
         raise click.UsageError(f"{path} exists; nothing was written, choose another NAME") from None
     except OSError as error:
         raise click.ClickException(cannot_be_written(str(path), path, error)) from None
-    click.echo(f"{path} written; next: tngd-bench {'run' if kind == 'study' else 'test'} {path}")
+    click.echo(f"{path} written; next: tngd-bench {'plan' if kind == 'study' else 'test'} {path}")
 
 
 def _refuse_taken(kind: str, name: str) -> None:

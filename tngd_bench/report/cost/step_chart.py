@@ -1,6 +1,7 @@
 """The picture of one step at one size: the device beside its rivals, split into host, link and relaxation."""
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.leads import main_size
@@ -54,6 +55,7 @@ def step_chart(results: Results) -> Chart | None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.22 * left.max())
     axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # the picture is a third of the page wide
     axes.xaxis.set_major_formatter(lambda value, _: scales.round_seconds(value))
     axes.set_xlabel("time of one step")
     charting.legend_below(figure, axes, columns=2)

@@ -28,7 +28,7 @@ def measure_machine(execution: Execution) -> MachineLimits:
         cost, training = rate(execution.threads_cost), rate(execution.threads_training)
     except EngineError as error:
         said = f"the speed of this machine could not be measured: {error}; no trial was run"
-        raise EngineError(said) from None
+        raise EngineError(f"{said}; on a busy machine, try again later") from None
     return MachineLimits(
         cost,
         training,

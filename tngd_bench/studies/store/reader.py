@@ -13,6 +13,8 @@ from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
 _KEY = re.compile(r"[\w-]+", re.ASCII)
 """What a key looks like: a file's name, never a path."""
+OF_NO_TRIAL = "belongs to no trial of this study"
+"""Why the result of an earlier version of a study is left out."""
 ARTEFACTS = "artefacts"
 """The folder of files kept of runs, and the key of an entry that names those of its run."""
 
@@ -49,7 +51,7 @@ class StoreReader(ABC):
         wanted, names = dict.fromkeys(keys), self.trial_names()
         for key, name in names.items():
             if key not in wanted:
-                self.ignored[PurePosixPath(name).name] = "belongs to no trial of this study"
+                self.ignored[PurePosixPath(name).name] = OF_NO_TRIAL
         environment = self.environment() or {}
         for key in wanted:
             if key not in names:

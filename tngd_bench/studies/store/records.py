@@ -29,6 +29,8 @@ class Records:
     the store. `costs`: one row per timed iteration. `curves`: one row per training iteration. Times are in seconds,
     memory in bytes. `flops` and `peak_bytes` come from a process of their own and stand on the cost rows of that
     optimizer and size. `ignored`: files left out, by name, with the reason.
+    `runs`: processes that the study takes, cost trials of a section and size sharing one; `missing`: how many of them
+    have no result yet.
     """
 
     study: dict[str, Any]
@@ -37,6 +39,8 @@ class Records:
     costs: pd.DataFrame
     curves: pd.DataFrame
     ignored: dict[str, str] = field(default_factory=dict)
+    runs: int = 0
+    missing: int = 0
 
 
 def read_records(place: Path | StoreReader) -> Records:
@@ -57,7 +61,11 @@ def read_records(place: Path | StoreReader) -> Records:
     keys, columns = study.pop("trials", []), _columns()
     tables = kept_or_made(store, columns, lambda: _read_trials(store, keys, columns["curves"]))
     frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
-    return Records(study, environment, **frames, ignored=dict(tables.ignored))
+    there = store.trial_names()
+    missing = sum(key not in there for key in keys)
+    return Records(
+        study, environment, **frames, ignored=dict(tables.ignored), runs=len(keys), missing=missing
+    )
 
 
 def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
