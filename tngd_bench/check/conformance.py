@@ -22,7 +22,6 @@ from tngd_bench.curvature.losses import evaluate
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.datasets.splits import DataSplits, take
 from tngd_bench.measure import training
-from tngd_bench.measure.containment import changed_state, process_state
 from tngd_bench.measure.inspection import Inspection, inspect_step
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -30,6 +29,7 @@ from tngd_bench.measure.problem_instance import DType, ProblemInstance
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
+from tngd_bench.process_state import changed_state, process_state
 from tngd_bench.spu.billing import Workload, parts_of
 from tngd_bench.spu.device import Device
 from tngd_bench.studies import engines
