@@ -39,14 +39,21 @@ _LENGTH = 12
 def own_parts() -> Mapping[str, str]:
     """Return the digests of this package's parts: its floors, the files that run trials, its top-level modules."""
     root = Path(__file__).parent
-    parts = {PACKAGE: sorted(root.glob("*.py"))}
-    for floor in FLOORS:
-        parts[f"{PACKAGE}/{floor}"] = [p for p in _files(root / floor) if p.suffix in _OURS]
-    parts[f"{PACKAGE}/studies"] = [root / "studies" / name for name in RUNNER]
     return {
-        name: _digest((p.relative_to(root).as_posix(), _checksum(p)) for p in paths)
-        for name, paths in parts.items()
+        PACKAGE: _own_digest(sorted(root.glob("*.py"))),
+        **{f"{PACKAGE}/{floor}": own_folder(floor) for floor in FLOORS},
+        f"{PACKAGE}/studies": _own_digest([root / "studies" / name for name in RUNNER]),
     }
+
+
+def own_folder(name: str) -> str:
+    """Return the digest of a folder of this package."""
+    return _own_digest(p for p in _files(Path(__file__).parent / name) if p.suffix in _OURS)
+
+
+def _own_digest(paths: Iterable[Path]) -> str:
+    root = Path(__file__).parent
+    return _digest((p.relative_to(root).as_posix(), _checksum(p)) for p in paths)
 
 
 @plugin_files.cached

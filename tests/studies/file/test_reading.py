@@ -11,6 +11,8 @@ from tngd_bench.studies.file.reading import SHIPPED, load_study, make_study, shi
 
 BAD_OVERRIDES = [
     ("execution.workerz=3", "unknown key execution.workerz; did you mean 'workers'"),
+    ("include=['a.toml']", "include is read before this; accepted: in the study's file"),
+    ("plugins=['a.py']", "plugins is read before this; accepted: in the study's file, and --plugin FILE.py"),
     ("nam=x", "unknown key nam; did you mean 'name'"),
     ("cost.size.repetition=3", "unknown key cost[size].repetition; did you mean 'repetitions'"),
     ("training.noise.sweep.valuez=[1]", "unknown key training[noise].sweep.valuez; did you mean 'values'"),
