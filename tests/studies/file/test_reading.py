@@ -35,6 +35,7 @@ BAD_OVERRIDES = [
     ("training.digits.parameters=10", "parameters must be at least 87, the smallest model, not 10"),
     ("training.digits.problem=digit-mlp", "did you mean 'digits-mlp'"),
     ("training.digits.optimizers=['sgd','sgd']", "'sgd' appears more than once"),
+    ("training.digits.name=Noise", "in those A is a, and _ is -) 'noise' appears more than once"),
     ("training.digits.name=noise", "section 'noise' appears more than once"),
     ("training.noise.sweep.values=['idea']", "noise_variance must be a finite number >= 0, not 'idea'"),
     ("training.noise.sweep.values=[[1]]", "training[noise].sweep.values[0] = [1] is refused"),
