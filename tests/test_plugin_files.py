@@ -1,7 +1,10 @@
 """Plug-ins of one file: run as modules of their own, found by type, replaced when their text changes."""
 
+import gc
 import inspect
+import signal
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,36 @@ def test_modules_beside_it_are_found_and_its_code_can_be_quoted(tmp_path):
     file = installed(tmp_path, "from beside_the_plugin import VALUE\ndef f():\n    return VALUE\n")
     assert names(float) == ["VALUE"]
     assert "return VALUE" in inspect.getsource(sys.modules[file.module].f)
+
+
+def test_what_loading_it_changes_of_the_process_is_put_back_and_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import gc, os, signal, warnings\n"
+        "gc.disable()\nos.chdir('data')\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "warnings.simplefilter('error')\na = 1.5\n"
+    )
+    handler, first = signal.getsignal(signal.SIGINT), warnings.filters[0]
+    said = plugin_files.install(plugin_files.read("mine.py"))
+    assert f"the current folder from {tmp_path} to {tmp_path / 'data'}" in said
+    assert "Python's garbage collection from True to False" in said
+    assert "SIGINT" in said
+    assert (gc.isenabled(), Path.cwd(), signal.getsignal(signal.SIGINT)) == (True, tmp_path, handler)
+    assert warnings.filters[0] == first
+    assert plugin_files.install(plugin_files.read("mine.py")) == ""
+
+
+def test_a_module_beside_it_that_another_one_hides_is_refused(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "of_two_plugins.py").write_text(f"VALUE = '{folder}'\n")
+    installed(tmp_path / "x", "import of_two_plugins\n")
+    with pytest.raises(
+        ValueError, match=r"of_two_plugins is .*already, so of_two_plugins.py beside it is not read"
+    ):
+        installed(tmp_path / "y", "from of_two_plugins import VALUE\n")
+    del sys.modules["of_two_plugins"]
 
 
 def test_a_machine_without_the_file_runs_its_text():

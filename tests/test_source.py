@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tngd_bench import source
+from tngd_bench import plugin_files, source
 
 ROOT = Path(source.__file__).parent
 
@@ -111,6 +111,76 @@ def test_a_plugin_s_digest_follows_its_helpers_and_not_installed_packages(tmp_pa
     assert part()[1] == before
     (tmp_path / "digested_helper.py").write_text("STEP = -1\n")
     assert part()[1] != before
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Load plug-ins of one file from paths; return the digest of the code of a path's plug-in."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def load(*paths):
+        for path in paths:
+            plugin_files.install(plugin_files.read(path))
+
+        def digest(path):
+            points = plugin_files.points(float, "group")
+            modules = tuple(point.value.partition(":")[0] for point in points)
+            (point,) = (p for p in points if plugin_files.file_of(p).path == str(path))
+            return source.plugin_part_now(point, modules)[1]
+
+        return digest
+
+    yield load
+    plugin_files.forget()
+    for name in [name for name in sys.modules if name.startswith("digested_")]:
+        del sys.modules[name]
+
+
+def test_files_of_one_name_are_both_in_the_digest(tmp_path, loaded):
+    paths = [tmp_path / folder / "mine.py" for folder in ("x", "y")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("a = 1.5\n")
+    seen = {loaded(*paths)(path) for path in paths}
+    for path in paths:
+        path.write_text("a = -1.5\n")
+        seen |= {loaded(*paths)(each) for each in paths}
+    assert len(seen) == 3  # one a state, whichever file was changed
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "open(Path(__file__).with_name('digested_file.txt')).read()",
+        "(os.chdir(Path(__file__).parent), Path('digested_file.txt').read_text())",
+        "importlib.import_module('digested_' + 'file').__doc__",
+    ],
+)
+def test_whatever_a_plugin_reads_beside_it_while_it_loads_is_in_its_digest(
+    tmp_path, loaded, reads, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    plugin, data = tmp_path / "mine.py", tmp_path / "digested_file.txt"
+    plugin.write_text(f"import importlib, os\nfrom pathlib import Path\na = 1.5\nb = {reads}\n")
+    for name in ("digested_file.txt", "digested_file.py"):
+        (tmp_path / name).write_text("'1'\n")
+    digest = loaded(plugin)
+    before = digest(plugin)
+    (tmp_path / "unread.txt").write_text("2")
+    assert digest(plugin) == before
+    for data in (tmp_path / "digested_file.txt", tmp_path / "digested_file.py"):
+        data.write_text("'2'\n")
+    assert digest(plugin) != before
+
+
+def test_the_digest_of_a_plugin_is_that_of_the_text_that_runs(tmp_path, loaded):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("a = 1.5\n")
+    digest = loaded(plugin)
+    before = digest(plugin)
+    plugin.write_text("a = 2.5\n")  # edited after it was loaded
+    assert digest(plugin) == before
+    assert loaded(plugin)(plugin) != before
 
 
 def test_what_has_changed_is_said():

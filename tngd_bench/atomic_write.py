@@ -1,6 +1,7 @@
 """Atomic writes: a file is on the disk whole or not at all."""
 
 import contextlib
+import itertools
 import os
 import uuid
 from collections.abc import Iterator
@@ -40,6 +41,12 @@ def write(path: Path, content: bytes, *, sync: bool = False) -> Path:
     with replacing(path, sync=sync) as file:
         file.write(content)
     return path
+
+
+def free_name(path: Path) -> Path:
+    """Return `path`, or with a number at its stem where there is something: nothing is written over."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return path if not os.path.lexists(path) else next(p for p in numbered if not os.path.lexists(p))
 
 
 def _sync_folder(folder: Path) -> None:

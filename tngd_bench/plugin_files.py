@@ -3,15 +3,19 @@
 import contextlib
 import hashlib
 import importlib.util
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import SourceLoader
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tngd_bench import process_state
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +46,10 @@ class PluginFile:
 
 _LOADED: dict[str, PluginFile] = {}
 _CACHES: list[Any] = []
+_OPENED: dict[str, list[str]] = {}
+"""By the path of a plug-in: the files that were opened for reading while it was loaded."""
+_LOADING = threading.local()
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 def cached(function: F) -> F:
@@ -64,14 +72,14 @@ def read(path: str | Path) -> PluginFile:
         raise ValueError(f"plug-in {str(path)!r} cannot be read: {error.strerror or error}") from None
 
 
-def install(file: PluginFile) -> None:
+def install(file: PluginFile) -> str:
     """Run a plug-in's code as a module of this process; ValueError with file and line where that fails.
 
     Modules beside the file can be imported. What it prints goes to stderr. A file loaded before in the same text is
-    left alone, in another text it is replaced.
+    left alone, in another text it is replaced. What its code changes of the process is put back, and returned in words.
     """
     if _LOADED.get(file.path) == file:
-        return
+        return ""
     forget(file)
     folder = str(Path(file.path).parent)
     if folder not in sys.path:
@@ -81,14 +89,75 @@ def install(file: PluginFile) -> None:
     assert spec.loader is not None
     module = sys.modules[file.module] = importlib.util.module_from_spec(spec)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), process_state.kept() as changed, _noting_opened(file):
             spec.loader.exec_module(module)
+        _refuse_hidden(file)
     except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
         del sys.modules[file.module]
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"plug-in {file.name}{_line(file, error)} cannot be loaded: {said}") from error
     _LOADED[file.path] = file
     _clear_caches()  # which its code may have filled
+    return ", ".join(changed)
+
+
+def imports(text: str) -> set[str]:
+    """Return the top-level modules that a Python text imports, in functions too."""
+    named = (whole or several for whole, several in _IMPORT.findall(text))
+    tops = (item.strip().split(" ")[0].partition(".")[0] for names in named for item in names.split(","))
+    return {top for top in tops if top.isidentifier()}
+
+
+def opened_beside(file: PluginFile) -> dict[str, Path]:
+    """Return the files in a plug-in's folder and below that were read to load it, by their names from there."""
+    folder = Path(file.path).parent
+    found = {}
+    for path in map(Path, _OPENED.get(file.path, ())):
+        with contextlib.suppress(ValueError):  # bytecode of a form of its own
+            path = Path(importlib.util.source_from_cache(path)) if path.suffix == ".pyc" else path
+        path = path.resolve()
+        if folder in path.parents and path.is_file() and str(path) != file.path:
+            found[path.relative_to(folder)] = path
+    return {
+        name.as_posix(): path
+        for name, path in found.items()
+        if not any(part.startswith(".") or part == "site-packages" for part in name.parts)
+    }
+
+
+@contextlib.contextmanager
+def _noting_opened(file: PluginFile) -> Iterator[None]:
+    """Note the files that this thread reads in the block as those that a plug-in is loaded from."""
+    _hook()
+    _LOADING.opened = _OPENED.setdefault(file.path, [])  # a module of before is not opened again
+    try:
+        yield
+    finally:
+        _LOADING.opened = None
+
+
+@cache
+def _hook() -> None:
+    """Have Python tell of every file that is opened, from now on: there is no way to end that."""
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        opened = getattr(_LOADING, "opened", None) if event == "open" else None
+        if opened is not None and isinstance(arguments[0], str) and not {*"wax+"} & {*(arguments[1] or "")}:
+            with contextlib.suppress(OSError):  # the current folder is gone
+                opened.append(os.path.abspath(arguments[0]))  # noqa: PTH100  # now: the folder may change
+
+    sys.addaudithook(note)
+
+
+def _refuse_hidden(file: PluginFile) -> None:
+    """Raise ImportError where a plug-in imports a module beside it and has got another of the same name."""
+    folder = Path(file.path).parent
+    for name in sorted(imports(file.text) - {__package__, Path(file.path).stem}):
+        own = next((p for p in (folder / f"{name}.py", folder / name / "__init__.py") if p.is_file()), None)
+        taken = getattr(sys.modules.get(name), "__file__", None)
+        if own is not None and taken is not None and Path(taken).resolve() != own.resolve():
+            beside = own.relative_to(folder)
+            raise ImportError(f"{name} is {taken} already, so {beside} beside it is not read; rename that")
 
 
 def forget(*files: PluginFile) -> None:

@@ -1,14 +1,15 @@
 """Entries of outside packages and files: one that cannot be loaded is named and left out, and stops no other."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tngd_bench import arguments, plugin_files
+from tngd_bench import arguments, plugin_files, process_state
 
 T = TypeVar("T")
 _COMPLAINTS: dict[str, None] = {}
@@ -160,7 +161,8 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
     if EntryPoint.pattern.match(point.value) is None:
         return None, "cannot be loaded: accepted are MODULE and MODULE:NAME"
     try:
-        loaded = point.load()
+        with kept_process(_called(point)):
+            loaded = point.load()
     except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
         return None, f"cannot be loaded: {said(error)}"
     if not isinstance(loaded, kind):
@@ -174,6 +176,15 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
     except Exception as error:  # a check that outside code makes of its own settings
         return None, f"cannot be used: {said(error)}"
     return loaded, ""
+
+
+@contextmanager
+def kept_process(called: str) -> Iterator[None]:
+    """Put back what loading outside code in the block changes of the process, and complain of the code so `called`."""
+    with process_state.kept() as changed:
+        yield
+    if changed:
+        complain(f"{called} changed {', '.join(changed)} when it was loaded; that was put back")
 
 
 def said(error: BaseException) -> str:

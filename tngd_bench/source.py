@@ -6,7 +6,6 @@ and an installed wheel of the same files have the same digests, on any machine.
 
 import hashlib
 import importlib.util
-import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -14,7 +13,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.plugin_files import cached
+from tngd_bench import plugin_files
 from tngd_bench.plugins import package_of, version_of
 
 PACKAGE = "tngd_bench"
@@ -34,28 +33,41 @@ RUNNER = (
 """Files of `studies` that run a trial or write down what it gave; the others decide what to run, which keys name."""
 _OURS = (".py", ".toml")
 _LENGTH = 12
-_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 @cache
 def own_parts() -> Mapping[str, str]:
     """Return the digests of this package's parts: its floors, the files that run trials, its top-level modules."""
     root = Path(__file__).parent
-    parts = {PACKAGE: sorted(root.glob("*.py"))}
-    for floor in FLOORS:
-        parts[f"{PACKAGE}/{floor}"] = [p for p in _files(root / floor) if p.suffix in _OURS]
-    parts[f"{PACKAGE}/studies"] = [root / "studies" / name for name in RUNNER]
     return {
-        name: _digest((p.relative_to(root).as_posix(), p) for p in paths) for name, paths in parts.items()
+        PACKAGE: _own_digest(sorted(root.glob("*.py"))),
+        **{f"{PACKAGE}/{floor}": own_folder(floor) for floor in FLOORS},
+        f"{PACKAGE}/studies": _own_digest([root / "studies" / name for name in RUNNER]),
     }
 
 
-@cached
+def own_folder(name: str) -> str:
+    """Return the digest of a folder of this package."""
+    return _own_digest(p for p in _files(Path(__file__).parent / name) if p.suffix in _OURS)
+
+
+def _own_digest(paths: Iterable[Path]) -> str:
+    root = Path(__file__).parent
+    return _digest((p.relative_to(root).as_posix(), _checksum(p)) for p in paths)
+
+
+@plugin_files.cached
 def plugin_part(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Return an outside package's name, and its version with a digest of its code.
+    """Return an outside package's name, and its version with a digest of its code, see `plugin_part_now`."""
+    return plugin_part_now(point, modules)
+
+
+def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Return an outside package's name, and its version with a digest of its code as it is on the disk now.
 
     The code is that of the modules which its entry point and `modules` name, their whole packages, what its
-    installation lists, and what they import from outside of installed packages.
+    installation lists, and what they import from outside of installed packages. A plug-in of a single file is the text
+    that was loaded, with the files beside it that this took.
     """
     dist: Any = getattr(point, "dist", None)
     version = version_of(point) or "of no version"
@@ -64,21 +76,28 @@ def plugin_part(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, 
         for item in (dist.files or () if dist is not None else ())
         if item.suffix == ".py" and not item.name.startswith("__editable__") and ".." not in item.parts
     }
-    found = {name: path for name, path in listed.items() if path.is_file()}
-    waiting = [name.partition(".")[0] for name in (point.value.partition(":")[0], *modules)]
-    seen: set[str] = set()
+    found = {(name, _checksum(path)) for name, path in listed.items() if path.is_file()}
+    named = {name.partition(".")[0] for name in (point.value.partition(":")[0], *modules)}
+    loaded = {file.module: file for file in plugin_files.loaded()}
+    waiting, seen = sorted(named), {PACKAGE, "torch"}
     while waiting:
         top = waiting.pop()
-        if top in seen or top in (PACKAGE, "torch"):
+        if top in seen:
             continue
-        imported = bool(seen) and top not in {name.partition(".")[0] for name in modules}
         seen.add(top)
-        files = _module_files(top)
-        if imported and any(_is_installed(path) for path in files.values()):
-            continue
-        found |= files
-        waiting += [name for path in files.values() if path.suffix == ".py" for name in _imports(path)]
-    return package_of(point), f"{version} {_digest(sorted(found.items()))}"
+        if top in loaded:
+            found.add((loaded[top].name, _checksum(loaded[top].text.encode())))
+            files = plugin_files.opened_beside(loaded[top])
+            waiting += plugin_files.imports(loaded[top].text)
+        else:
+            files = _module_files(top)
+            if top not in named and any(map(_is_installed, files.values())):
+                continue
+        found |= {(name, _checksum(path)) for name, path in files.items()}
+        for path in files.values():
+            if path.suffix == ".py":
+                waiting += plugin_files.imports(path.read_text("utf-8", "replace"))
+    return package_of(point), f"{version} {_digest(sorted(found))}"
 
 
 def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
@@ -96,16 +115,15 @@ def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
     return ", ".join(said)
 
 
-def _digest(files: Iterable[tuple[str, Path]]) -> str:
-    whole = hashlib.sha256()
-    for name, path in files:
-        whole.update(f"{name} {hashlib.sha256(_content(path)).hexdigest()}\n".encode())
-    return whole.hexdigest()[:_LENGTH]
+def _digest(files: Iterable[tuple[str, str]]) -> str:
+    """Return a digest of files by their names and checksums."""
+    text = "".join(f"{name} {checksum}\n" for name, checksum in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
-def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
+def _checksum(file: Path | bytes) -> str:
+    content = file if isinstance(file, bytes) else file.read_bytes()
+    return hashlib.sha256(content if b"\0" in content else content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -130,16 +148,6 @@ def _module_files(top: str) -> dict[str, Path]:
         return {f"{top}/{p.relative_to(f).as_posix()}": p for f in folders if f.is_dir() for p in _files(f)}
     origin = Path(spec.origin or "")
     return {origin.name: origin} if origin.is_file() else {}
-
-
-def _imports(path: Path) -> set[str]:
-    names = set()
-    for whole, several in _IMPORT.findall(path.read_bytes()):
-        for item in [whole] if whole else several.split(b","):
-            name = item.strip().split(b" ")[0].partition(b".")[0].decode()
-            if name.isidentifier():
-                names.add(name)
-    return names
 
 
 def _is_installed(path: Path) -> bool:

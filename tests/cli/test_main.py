@@ -269,8 +269,11 @@ def test_data_that_cannot_be_had_is_a_failure_in_one_line(monkeypatch, capsys):
     assert "MNIST was not found" in line
 
 
-def test_a_reader_that_stops_reading_ends_it_as_sigpipe_does_and_without_a_word():
-    code = "import sys; from tngd_bench.cli.main import main; main(['list'])"
+@pytest.mark.parametrize("through", ["", "m.cli.main = lambda **_: Console().print('x'); "])
+def test_a_reader_that_stops_reading_ends_it_as_sigpipe_does_and_without_a_word(through):
+    code = (
+        f"from rich.console import Console; from tngd_bench.cli import main as m; {through}m.main(['list'])"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

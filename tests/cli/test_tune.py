@@ -115,6 +115,15 @@ def test_bad_input_is_one_line_and_exit_code_3(tune, tmp_path, words, complaint)
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_settings_that_no_search_wrote_are_not_written_over(tune, tmp_path):
+    own = tmp_path / "out" / "tuned.toml"
+    own.parent.mkdir()
+    own.write_text("[tuned.sgd]\nlr = 0.3\n")
+    code, _, told = tune("--trials", "1")
+    assert (code, own.read_text()) == (3, "[tuned.sgd]\nlr = 0.3\n")
+    assert "tuned.toml was not written by `tngd-bench tune`" in told
+
+
 def test_a_study_that_is_run_before_it_is_tuned_names_the_command(study, capsys):
     assert command_line.run(["run", str(study)]) == 3
     assert "tngd-bench tune" in capsys.readouterr().err

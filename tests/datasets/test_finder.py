@@ -67,6 +67,10 @@ def test_a_bad_cached_file_is_set_aside_with_a_warning_and_fetched_again(cache):
     assert again.asked == [("labels",)]
     assert (cache / "toy" / "labels").read_bytes() == CONTENT["labels"]
     assert (cache / "toy" / "labels.bad").read_bytes() == b"half"
+    (cache / "toy" / "labels").write_bytes(b"again")
+    with pytest.warns(UserWarning, match="set aside as labels-2.bad"):
+        looked_for(again)
+    assert (cache / "toy" / "labels.bad").read_bytes() == b"half"
 
 
 def test_a_failure_names_every_place_and_the_way_by_hand(cache):

@@ -3,8 +3,11 @@
 import dataclasses
 import gc
 import math
+import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,8 @@ from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.training import train
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.process_state import kept as kept_state
+from tngd_bench.process_state import process_state
 
 CPU = torch.device("cpu")
 
@@ -29,6 +34,10 @@ CHANGES = {
     "recording of gradients from True to False": lambda: torch.set_grad_enabled(False),
     "garbage collection from True to False": gc.disable,
     "deterministic algorithms from False to True": lambda: torch.use_deterministic_algorithms(True),
+    "default device from cpu to meta": lambda: torch.set_default_device("meta"),
+    "search for anomalies from False to True": lambda: torch.autograd.set_detect_anomaly(True),
+    "autocast from False to True": lambda: torch.set_autocast_enabled("cpu", True),
+    "the current folder from .* to /": lambda: os.chdir("/"),
 }
 
 
@@ -36,7 +45,12 @@ CHANGES = {
 def kept():
     """Put everything back that a test changes."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    folder = Path.cwd()
     yield
+    os.chdir(folder)
+    torch.set_default_device(None)
+    torch.autograd.set_detect_anomaly(False)
+    torch.set_autocast_enabled("cpu", False)
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
     torch.set_float32_matmul_precision(precision)
@@ -50,6 +64,16 @@ def kept():
 def test_each_change_of_the_process_is_named(said):
     with pytest.raises(DisturbanceError, match=said), undisturbed(CPU):
         CHANGES[said]()
+
+
+@pytest.mark.parametrize("said", CHANGES)
+@pytest.mark.usefixtures("kept")
+def test_what_loading_code_changes_is_put_back(said):
+    before = process_state()
+    with kept_state() as changed:
+        CHANGES[said]()
+    assert re.search(said, *changed)
+    assert process_state() == before
 
 
 def test_draws_from_the_global_generator_are_taken_back():

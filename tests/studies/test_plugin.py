@@ -11,7 +11,7 @@ from tngd_bench.cli.main import run
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.plan.trial_code import code_of
+from tngd_bench.studies.plan.trial_code import code_of, edited_code
 from tngd_bench.studies.plugin import registered, use_plugin
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.records import read_records
@@ -178,6 +178,33 @@ def test_a_change_of_the_file_makes_its_results_stale_and_taking_it_back_brings_
     assert rerun(PLUGIN) == (2, set())
     assert rerun(PLUGIN.replace("g.sign()", "g.sign() * 2")) == (2, {"mine.py has changed"})
     assert rerun(PLUGIN) == (0, set())
+
+
+def test_a_module_that_is_edited_while_trials_wait_is_told(folder, table, plan_of):
+    (folder / "a_module_of_mine.py").write_text("RATE = 1\n")
+    (folder / "mine.py").write_text(PLUGIN + "import a_module_of_mine\n")
+    use_plugin("mine.py")
+    section = {**table["training"][0], "optimizers": ["signs", "sgd"]}
+    trials = plan_of({**table, "cost": [], "training": [section]}).trials.values()
+    assert {edited_code(trial) for trial in trials} == {""}
+    (folder / "a_module_of_mine.py").write_text("RATE = -1\n")
+    told = {trial.candidate.config.method: edited_code(trial) for trial in trials}
+    assert told == {"signs": "mine.py has changed", "sgd": ""}
+
+
+@pytest.mark.slow(reason="begins a study")
+def test_no_trial_begins_with_a_module_that_was_edited(folder, tmp_path):
+    class Edits(Recorder):
+        def planned(self, plan, pending):
+            (folder / "a_module_of_mine.py").write_text("RATE = -1\n")
+
+    (folder / "a_module_of_mine.py").write_text("RATE = 1\n")
+    (folder / "mine.py").write_text(PLUGIN + "import a_module_of_mine\n")
+    with pytest.raises(
+        StudyError, match=r"mine.py has changed while the study ran; finished trials are kept"
+    ):
+        run_study(load_study("own.toml"), tmp_path / "out", Edits())
+    assert not list((tmp_path / "out" / "store" / "trials").iterdir())
 
 
 @pytest.mark.slow(reason="starts a Dask cluster")

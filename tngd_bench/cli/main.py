@@ -149,6 +149,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return streams.READER_GONE
     except SystemExit as error:
         # click's end, with 1 when whoever read our output has seen enough (`tngd-bench list | head`), or outside code's
+        if (unwritten := streams.failure()) is not None:  # rich's end
+            return _explain_output(unwritten)
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if frame.f_globals["__name__"].partition(".")[0] == click.__name__:
             return streams.READER_GONE if error.code else OK

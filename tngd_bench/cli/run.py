@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.option_kinds import output_option
-from tngd_bench.cli.stores import tell_failed, tell_missing
+from tngd_bench.cli.stores import tell_failed, tell_missing, writing
 from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
 
@@ -50,6 +50,10 @@ def command(
     from tngd_bench.cli.progress import against_plan, make_audience, make_console
     from tngd_bench.cli.signals import resumable
     from tngd_bench.report import build_report, terminal_summary  # now: the workers are loading too
+    from tngd_bench.report.build import refuse_other_files
+
+    with writing(place):
+        refuse_other_files(place)
 
     console = make_console()
     audience = make_audience(console)
@@ -64,7 +68,8 @@ def command(
     from tngd_bench.studies.store.store import STORE_FOLDER
 
     records = read_records(place)
-    files = build_report(records, place, store=place / STORE_FOLDER)
+    with writing(place):
+        files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(files.results, files.answer))
     if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
         click.echo(told)

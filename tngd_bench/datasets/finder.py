@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from tngd_bench.atomic_write import write
+from tngd_bench.atomic_write import free_name, write
 from tngd_bench.datasets.archives import gunzip
 
 CACHE_VARIABLE = "TNGD_BENCH_DATA"
@@ -165,7 +165,7 @@ def find(
 def _set_aside(directory: Path, name: str, why: str) -> None:
     """Rename the bad copy of `name`, plain or packed, so that it is neither read again nor lost."""
     bad = next(path for path in (directory / name, directory / f"{name}.gz") if path.exists())
-    aside = bad.with_name(f"{bad.name}.bad")
+    aside = free_name(bad.with_name(f"{bad.name}.bad"))
     try:
         bad.replace(aside)
     except OSError as error:

@@ -1,11 +1,10 @@
 """Containment of optimizers: the loss that a step returns, and the process that it leaves to the others."""
 
-import gc
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,35 +13,14 @@ import torch
 
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.forward_state import ForwardState
+from tngd_bench.process_state import changed_state, process_state
 
-_STATE: Mapping[str, Callable[[], object]] = {
-    "torch's number of threads": torch.get_num_threads,
-    "torch's default dtype": torch.get_default_dtype,
-    "torch's float32 matmul precision": torch.get_float32_matmul_precision,
-    "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled,
-    "torch's recording of gradients": torch.is_grad_enabled,
-    "Python's garbage collection": gc.isenabled,
-}
-"""State of a process that an optimizer could change for every other one in it."""
 _LOOK_S, _BUSY_SHARE = 0.2, 0.1
 """A thread left behind is watched for 0.2 s; one that computes for a tenth of it would slow down the others."""
 
 
 class DisturbanceError(RuntimeError):
     """An optimizer changed the process that others are measured in: nothing more is measured there."""
-
-
-def process_state() -> dict[str, object]:
-    """Return what an optimizer must leave as it is, by name."""
-    return {name: read() for name, read in _STATE.items()}
-
-
-def changed_state(before: Mapping[str, object]) -> str:
-    """Return in words what of the process's state is no longer as `before`; "" where all is."""
-    now = process_state()
-    return ", ".join(
-        f"{name} from {before[name]} to {now[name]}" for name in now if now[name] != before[name]
-    )
 
 
 @contextmanager

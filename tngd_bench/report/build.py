@@ -17,11 +17,23 @@ from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import MissingFigure
-from tngd_bench.report.document.formats import DEFAULT_FILES, DEFAULT_FORMATS, check_formats, files_beside
+from tngd_bench.report.document.formats import (
+    DEFAULT_FILES,
+    DEFAULT_FORMATS,
+    DOCUMENTS,
+    check_formats,
+    files_beside,
+)
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.render import markdown, pdf
 from tngd_bench.report.render.latex import latex
-from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
+from tngd_bench.report.render.manifest import (
+    MADE,
+    digest,
+    refuse_foreign,
+    removed_documents,
+    replace_manifest,
+)
 from tngd_bench.report.render.page import Address, render
 from tngd_bench.report.render.section_files import write_data, write_sections
 from tngd_bench.studies.store import columns as c
@@ -61,6 +73,8 @@ def build_report(
 ) -> ReportFiles:
     """Write the report of `records` into the directory `output`, made if absent; OSError if that cannot be written.
 
+    StoreError, and nothing is written, where a document of somebody else or another page would go (`refuse_foreign`).
+
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
     table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). The
     other formats are `report.md`, `report.pdf`, `tables/*.tex`, `brief.md` and `brief.pdf`, and `comment.md`; `paper`
@@ -71,6 +85,7 @@ def build_report(
     version. The same records give the same bytes. A figure that cannot be drawn is left out, and the page says so.
     """
     check_formats(formats)
+    refuse_other_files(output, formats)
     kinds = files_beside(formats, files)
     others = _by_name(records, beside)
     trend, results = trend_link(output), Results(records)
@@ -103,6 +118,11 @@ def build_report(
     removed = removed_documents(output, replace_manifest(output, written, made_from))
     made = html, parts.figures, data, tuple(documents)
     return ReportFiles(*made, content.answer, results, removed, content.missing)
+
+
+def refuse_other_files(output: Path, formats: Collection[str] = DEFAULT_FORMATS) -> None:
+    """Raise StoreError where a report in `formats` would write over a file that is none of its own."""
+    refuse_foreign(output, "index.html", [name for kind in formats for name in DOCUMENTS[kind]])
 
 
 def figures(source: Records | Path | str) -> dict[str, Figure]:
@@ -159,7 +179,7 @@ def _documents(
     study = records.study
     title = str(study.get("title") or study.get("name") or "Study")
     version, command = study.get("version", "not stated"), study.get("command", "not recorded")
-    made = f"Made by tngd-bench {version}: {command}"
+    made = f"{MADE} {version}: {command}"
     short = (title, content.answer, content.pictures, made)
     if "md" in formats:
         yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made)

@@ -1,5 +1,6 @@
 """Use a plug-in's file: load it, and register the optimizers, problems, devices and engines that it has."""
 
+import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -26,12 +27,18 @@ def use_plugin(path: str | Path) -> PluginFile:
     if file in plugin_files.loaded():
         return file
     try:
-        plugin_files.install(file)
+        changed = plugin_files.install(file)
         if not registered(file):
             raise ValueError(f"plug-in {str(path)!r} registers nothing; accepted: {ACCEPTED}")
     except ValueError:
         plugin_files.forget(file)
         raise
+    if changed:
+        warnings.warn(
+            f"plug-in {file.name} changed {changed} when it was loaded; that was put back",
+            UserWarning,
+            stacklevel=2,
+        )
     return file
 
 

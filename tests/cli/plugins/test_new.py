@@ -57,6 +57,13 @@ def test_the_template_of_a_study_can_be_read(here):
     assert training.seeds >= seeds_needed(len(training.optimizers) - 1)
 
 
+@pytest.mark.parametrize("name", ["torch", "json", "tngd_bench"])
+def test_a_name_that_would_hide_a_module_is_refused(name, here, capsys):
+    assert run(["new", "optimizer", name]) == 3
+    assert f"there is a module {name!r}, which {name}.py would hide" in capsys.readouterr().err
+    assert not Path(f"{name}.py").exists()
+
+
 def test_a_file_is_never_written_over(here, capsys):
     (here / "mine.py").write_text("precious\n")
     assert run(["new", "device", "mine"]) == 3

@@ -11,6 +11,8 @@ from tngd_bench.studies.file.reading import SHIPPED, load_study, make_study, shi
 
 BAD_OVERRIDES = [
     ("execution.workerz=3", "unknown key execution.workerz; did you mean 'workers'"),
+    ("include=['a.toml']", "include is read before this; accepted: in the study's file"),
+    ("plugins=['a.py']", "plugins is read before this; accepted: in the study's file, and --plugin FILE.py"),
     ("nam=x", "unknown key nam; did you mean 'name'"),
     ("cost.size.repetition=3", "unknown key cost[size].repetition; did you mean 'repetitions'"),
     ("training.noise.sweep.valuez=[1]", "unknown key training[noise].sweep.valuez; did you mean 'values'"),
@@ -33,6 +35,7 @@ BAD_OVERRIDES = [
     ("training.digits.parameters=10", "parameters must be at least 87, the smallest model, not 10"),
     ("training.digits.problem=digit-mlp", "did you mean 'digits-mlp'"),
     ("training.digits.optimizers=['sgd','sgd']", "'sgd' appears more than once"),
+    ("training.digits.name=Noise", "in those A is a, and _ is -) 'noise' appears more than once"),
     ("training.digits.name=noise", "section 'noise' appears more than once"),
     ("training.noise.sweep.values=['idea']", "noise_variance must be a finite number >= 0, not 'idea'"),
     ("training.noise.sweep.values=[[1]]", "training[noise].sweep.values[0] = [1] is refused"),

@@ -278,9 +278,15 @@ def test_checking_leaves_no_folder_behind(tmp_path):
 def test_clearing_removes_results_and_nothing_else(store):
     store.write_study({"name": "a"})
     store.write_trial("k1", OK)
-    (store.path / "notes.txt").write_text("mine")
+    store.write_artefacts("0" * 20, {"weights.pt": b"1"})
+    own = ["notes.txt", "trials/notes.json", "tables/notes.csv", "artefacts/mine/notes.txt"]
+    for name in own:
+        (store.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.path / name).write_text("mine")
     store.clear()
-    assert sorted(path.name for path in store.path.rglob("*") if path.is_file()) == ["notes.txt"]
+    left = {path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()}
+    assert left == {*own, "set-aside/notes.json"} - {"trials/notes.json"}
+    assert "not JSON; moved to set-aside/notes.json" in store.ignored["notes.json"]
 
 
 def test_two_runs_cannot_write_at_once(store):

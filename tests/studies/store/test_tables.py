@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.studies.store.test_store import STORE_V1
+from tngd_bench import source
 from tngd_bench.problems import digits_mlp, registry
 from tngd_bench.problems.metrics import Metric
 from tngd_bench.studies.store import records as reading
@@ -44,6 +45,13 @@ def test_kept_frames_are_those_made_from_the_trials_to_the_bit(store, counted):
         nothing = getattr(kept, name)["sweep_parameter" if name != "costs" else "device"]
         assert nothing.iloc[0] is None
     assert made.ignored == kept.ignored == {}
+
+
+def test_frames_of_other_code_are_made_anew(store, counted, monkeypatch):
+    read_records(store.path)
+    monkeypatch.setattr(source, "own_folder", lambda name: f"other code of {name}")
+    read_records(store.path)
+    assert len(counted) == 2
 
 
 @pytest.mark.parametrize("change", ["edit", "remove", "add", "damage the table", "forget the table"])

@@ -24,12 +24,12 @@ from tngd_bench.check.conformance.small_run import (
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.datasets.splits import take
-from tngd_bench.measure.containment import changed_state, process_state
 from tngd_bench.measure.inspection import Inspection, inspect_step
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.process_state import changed_state, process_state
 from tngd_bench.studies.plan.candidates import HONEST_FACTOR, SizedProblem, predicted, understated
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def command(kind: str, name: str) -> None:
             f"NAME must be up to 60 letters, digits, _ and -, a letter first, not {name!r}"
         )
     _refuse_taken(kind, name)
+    if kind != "study" and not Path(f"{name}.py").exists() and find_spec(name) is not None:
+        raise click.UsageError(f"there is a module {name!r}, which {name}.py would hide; choose another NAME")
     template = files("tngd_bench.cli.plugins").joinpath(f"templates/{TEMPLATES[kind]}").read_text("utf-8")
     path = Path(name + Path(TEMPLATES[kind]).suffix)
     text = re.sub(r"\b[Mm]ine\b", name, template)

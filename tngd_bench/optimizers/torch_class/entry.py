@@ -145,7 +145,8 @@ def _class(name: str) -> Any:
         raise ValueError(f"an optimizer class is written MODULE:CLASS, not {name!r}")
     module_name, attribute = match["module"], match["attribute"]
     try:
-        module = import_module(module_name)
+        with plugins.kept_process(f"module {module_name}"):
+            module = import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
         hint = f"; pip install '{EXTRA[module_name]}'" if module_name in EXTRA else ""
         said = f"{plugins.said(error)}{hint}"

@@ -22,7 +22,7 @@ from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import INK, marks
 from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.render import markdown, page
-from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.report.render.manifest import MADE, refuse_foreign, replace_manifest
 from tngd_bench.report.render.section_files import write_sections
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
@@ -38,8 +38,9 @@ def build_comparison(
     """Write `compare.html` and `compare.md` with their figures and data into `output`.
 
     Returns the two paths, the headlines and the figures that could not be drawn. `names` are what the stores are called
-    on the page. OSError if `output` cannot be written.
+    on the page. StoreError where another file would be lost, OSError if `output` cannot be written.
     """
+    refuse_foreign(output, "compare.html", ("compare.html", "compare.md"))
     both = Results(a), Results(b)
     found = compare(*both)
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
@@ -59,7 +60,7 @@ def build_comparison(
     shown = [section for section in parts.sections if not section.is_empty]
     text = page.render_page(Contents(told, tuple(shown)), parts.drawings, None, **header)
     html = write(output / "compare.html", text.encode())
-    made = f"Made by tngd-bench {version}: tngd-bench compare {names[0]} {names[1]}"
+    made = f"{MADE} {version}: tngd-bench compare {names[0]} {names[1]}"
     md = write(output / "compare.md", markdown.markdown(TITLE, first, parts.sections, made).encode())
     replace_manifest(output, [*parts.figures, *parts.data, html, md])
     return html, md, first, parts.missing

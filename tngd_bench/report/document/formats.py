@@ -3,8 +3,17 @@
 from collections.abc import Collection
 from importlib.util import find_spec
 
-FORMATS = ("html", "md", "pdf", "tex", "brief", "comment")
 DEFAULT_FORMATS = ("html", "md")
+DOCUMENTS = {
+    "html": ("index.html",),
+    "md": ("report.md",),
+    "pdf": ("report.pdf",),
+    "tex": (),
+    "brief": ("brief.md", "brief.pdf"),
+    "comment": ("comment.md",),
+}
+"""Documents of each format, those of `tables/` apart."""
+FORMATS = tuple(DOCUMENTS)
 FIGURE_FILES = ("svg", "png", "pdf")
 """Kinds of file of a figure."""
 DATA_FILES = ("csv", "parquet")

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from tngd_bench.atomic_write import write
+from tngd_bench.studies.errors import StoreError
 
 NAME = "report-files.json"
+MADE = "Made by tngd-bench"
+"""Begins the line at the end of each document."""
+_PAGES = ("index.html", "compare.html")
 _FOLDERS = ("", "figures", "data", "tables")
 _DOCUMENTS = ("", "tables")
 """Folders of the formats that can be asked for one by one; figures and data are written each time."""
@@ -19,6 +23,26 @@ def digest(*parts: bytes) -> str:
     for part in parts:
         whole.update(hashlib.sha256(part).digest())
     return whole.hexdigest()
+
+
+def refuse_foreign(output: Path, page: str, documents: Sequence[str]) -> None:
+    """Raise StoreError where `output` has another `page`, or a file of somebody else called like one of `documents`.
+
+    Ours are those that the manifest names; without one all are, where one of them says that this package made it.
+    """
+    earlier, _ = _earlier(output)
+    for other in _PAGES:
+        if other != page and other in earlier:
+            raise StoreError(
+                f"output {output} holds {other}, which would be removed; choose another --output"
+            )
+    there = {name: (output / name).read_bytes() for name in documents if (output / name).is_file()}
+    foreign = [name for name in there if name not in earlier]
+    if foreign and (earlier or not any(MADE.encode() in content for content in there.values())):
+        path = output / foreign[0]
+        raise StoreError(
+            f"{path} is a file that no report wrote, and one would replace it; choose another --output"
+        )
 
 
 def replace_manifest(output: Path, written: Iterable[Path], made_from: str = "") -> tuple[Path, ...]:

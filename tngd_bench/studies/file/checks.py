@@ -19,6 +19,7 @@ from tngd_bench.studies.file.sweeps import levels_of, settings_of
 from tngd_bench.studies.file.toml_lines import KeyPath
 
 MOST_TRIALS = 1_000_000
+_SECTION_FILES = "section (files are named after it, and in those A is a, and _ is -)"
 
 
 def complete(study: Study, table: StudyTable, *, idle: bool = False) -> Study:
@@ -42,7 +43,9 @@ class _Checks:
             raise StudyError(f"{name}: nothing to do: no [[cost]] and no [[training]] section")
         self._check_tables()
         names = [*(section.name for section in study.cost), *(section.name for section in study.training)]
-        self.table.refuse_repeats(("cost" if study.cost else "training",), "section", names)
+        place = ("cost" if study.cost else "training",)
+        self.table.refuse_repeats(place, "section", names)
+        self.table.refuse_repeats(place, _SECTION_FILES, map(_in_file_names, names))
         cost = [self._cost(section, number) for number, section in enumerate(study.cost)]
         training = [self._training(section, number) for number, section in enumerate(study.training)]
         checked = dataclasses.replace(
@@ -141,6 +144,11 @@ class _Checks:
             for levels in levels_of(sweeps) if sweeps else ():
                 with self.table.at(*path):
                     config_of(self.study, label, section.problem, settings_of(levels))
+
+
+def _in_file_names(section: str) -> str:
+    """Return a section's name as figures are called after it, where A and a, and _ and -, are one."""
+    return section.lower().replace("_", "-")
 
 
 def _trials_of_cost(section: CostSection) -> int:

@@ -15,12 +15,11 @@ from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.grids import is_sections
 from tngd_bench.studies.file.optimizer_label import read_value
-from tngd_bench.studies.file.study_table import StudyTable, shown_value
+from tngd_bench.studies.file.study_table import INCLUDE, PLUGINS, PROFILES, StudyTable, shown_value
 from tngd_bench.studies.file.toml_lines import KeyPath, line_numbers
 from tngd_bench.studies.plugin import use_plugin
 
 SHIPPED = "shipped"
-INCLUDE, PLUGINS, PROFILES = "include", "plugins", "profiles"
 TUNED_FILE = "tuned.toml"
 """The file that a search for settings writes, for studies to include."""
 _MOST_INCLUDED = 100

@@ -12,6 +12,9 @@ from tngd_bench import arguments
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.toml_lines import KeyPath
 
+READ_BEFORE = INCLUDE, PLUGINS, PROFILES = "include", "plugins", "profiles"
+"""Keys of a study file that are no part of a study: they are taken out when the file is read."""
+
 
 @dataclasses.dataclass
 class StudyTable:
@@ -56,6 +59,11 @@ class StudyTable:
 
     def override(self, keys: Sequence[str], value: Any, origin: str, called: str) -> None:
         """Set the value at `keys`; sections of `cost` and `training` are addressed by name. `called`: in messages."""
+        if keys[0] in READ_BEFORE:
+            option = ", and --plugin FILE.py on the command line" if keys[0] == PLUGINS else ""
+            raise StudyError(
+                f"{origin}: {keys[0]} is read before this; accepted: in the study's file{option}"
+            )
         place: Any = self.table
         path: list[Any] = []
         for depth, key in enumerate(keys[:-1]):

@@ -9,12 +9,10 @@ from pydantic import ValidationError
 
 from tngd_bench import arguments
 from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.file.study_table import shown_path, shown_value
+from tngd_bench.studies.file.study_table import READ_BEFORE, shown_path, shown_value
 from tngd_bench.studies.file.toml_lines import KeyPath
 
 _MISSING = ("missing", "missing_argument")
-READ_BEFORE = ("include", "profiles")
-"""Keys of a study file that are no part of a study: they are taken out when the file is read."""
 
 _ACCEPTED = {
     "tuple_type": "a list",

@@ -1,6 +1,6 @@
 """Digests of the code that a trial's result depends on: this package's parts and its plug-ins."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint
 
@@ -15,9 +15,7 @@ from tngd_bench.studies.plan.trials import Trial
 
 def code_of(trial: Trial) -> Mapping[str, str]:
     """Return the digests of the code that can change the trial's result, by part: this package's and its plug-ins'."""
-    devices = {name for each in trial.candidates for name in _devices(each.config.settings.get("device"))}
-    methods = {each.config.method for each in trial.candidates}
-    return _code(frozenset(methods), trial.setting.problem, frozenset(devices))
+    return _code(*_used(trial))
 
 
 def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
@@ -25,16 +23,33 @@ def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
     return {name: digest for trial in trials for name, digest in code_of(trial).items()}
 
 
+def edited_code(trial: Trial) -> str:
+    """Return in words what outside code of the trial is no longer on the disk as `code_of` found it; "" for none."""
+    now = _of_plugins(*_used(trial), source.plugin_part_now)
+    return source.changes({name: code_of(trial)[name] for name in now}, now)
+
+
+def _used(trial: Trial) -> tuple[frozenset[str], str, frozenset[str]]:
+    """Return the names of a trial's optimizers, its problem and its devices."""
+    devices = {name for each in trial.candidates for name in _devices(each.config.settings.get("device"))}
+    methods = {each.config.method for each in trial.candidates}
+    return frozenset(methods), trial.setting.problem, frozenset(devices)
+
+
 @cached
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
-    parts = dict(source.own_parts())
+    return {**source.own_parts(), **_of_plugins(methods, problem, devices, source.plugin_part)}
+
+
+def _of_plugins(
+    methods: frozenset[str],
+    problem: str,
+    devices: frozenset[str],
+    part: Callable[[EntryPoint, tuple[str, ...]], tuple[str, str]],
+) -> dict[str, str]:
     points = [optimizers.origin(method) for method in methods]
     points += [problems.origin(problem), *(device.origin(name) for name in devices)]
-    for point in points:
-        if point is not None:
-            package = package_of(point)
-            parts[package] = source.plugin_part(point, _modules(package))[1]
-    return parts
+    return dict(part(point, _modules(package_of(point))) for point in points if point is not None)
 
 
 @cached

@@ -17,9 +17,10 @@ from functools import cached_property
 from typing import Protocol
 
 from tngd_bench import __version__
+from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.plan.enough_processes import EnoughProcesses
 from tngd_bench.studies.plan.make_plan import Plan
-from tngd_bench.studies.plan.trial_code import code_of
+from tngd_bench.studies.plan.trial_code import code_of, edited_code
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Trial, TrialStatus
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
@@ -60,13 +61,20 @@ def execute(
     blocks = rounds([job for job in jobs if isinstance(job.trial, CostBlock)])
     others = [job for job in jobs if not isinstance(job.trial, CostBlock)]
     execution = plan.study.execution
+
+    def begin(trial: Trial) -> None:
+        if edited := edited_code(trial):
+            way_out = "finished trials are kept, and the same command goes on with the new code"
+            raise StudyError(f"{edited} while the study ran; {way_out}")
+        listener.started(trial)
+
     enough = _noted(plan, store)
     for queue, exclusive in ((deque(blocks), True), (deque(others), False)):
         _leave_out(queue, enough, writer)
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
-        ended = engine.run(Work(queue, data, limits, execution, listener.started, exclusive))
+        ended = engine.run(Work(queue, data, limits, execution, begin, exclusive))
         with contextlib.closing(ended):  # type: ignore[type-var]  # engines are generators
             for job, outcome in ended:
                 again = writer.write_outcome(job, outcome)

@@ -17,6 +17,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import re
 import shutil
 import tempfile
 import warnings
@@ -24,7 +25,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.atomic_write import PART
+from tngd_bench.atomic_write import PART, free_name
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document, write_durably
@@ -36,6 +37,7 @@ TABLES_FOLDER = "tables"
 EARLIER_FOLDER = "earlier"
 _LOCK, _SET_ASIDE = ".lock", "set-aside"
 _TRIAL_ENDS = (f".json{COMPRESSED}", ".json")
+_KEY = re.compile("[0-9a-f]{20}")
 _BYTES_PER_TRIAL = 20_000
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # NFS, Lustre, FUSE
 
@@ -146,13 +148,20 @@ class Store(StoreReader):
             self._settle(path, self.trial(f"{TRIALS}/{path.name}", environment))
 
     def clear(self) -> None:
-        """Remove the results written here, and no other file."""
-        for folder in (TABLES_FOLDER, ARTEFACTS):
-            shutil.rmtree(self.path / folder, ignore_errors=True)
-        for path in self._files_in(self.path / EARLIER_FOLDER):
+        """Remove the results written here, and no other file: what is torn or not ours is set aside."""
+        described = (path for path in (self.path / STUDY, self.path / ENVIRONMENT) if path.exists())
+        for path in (*self.trial_files(), *self._files_in(self.path / EARLIER_FOLDER), *described):
+            document = documents.read_document(path)
+            if document.schema == 0:
+                self._set_aside(path, str(document.complaint))
+            else:
+                path.unlink(missing_ok=True)
+        for folder in (self.path / ARTEFACTS).glob("*"):
+            if _KEY.fullmatch(folder.name) and not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
+        for path in (self.path / TABLES_FOLDER).glob("*.parquet"):
             path.unlink(missing_ok=True)
-        for path in (*self.trial_files(), self.path / STUDY, self.path / ENVIRONMENT):
-            path.unlink(missing_ok=True)
+        _remove_empty([self.path / folder for folder in (TABLES_FOLDER, ARTEFACTS, EARLIER_FOLDER)])
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write the study."""
@@ -257,11 +266,7 @@ class Store(StoreReader):
 
     def _set_aside(self, path: Path, complaint: str) -> None:
         folder = self.path / _SET_ASIDE
-        target = folder / path.name
-        number = 1
-        while target.exists():
-            number += 1
-            target = folder / f"{path.stem}-{number}{path.suffix}"
+        target = free_name(folder / path.name)
         try:
             folder.mkdir(exist_ok=True)
             path.rename(target)

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tngd_bench import __version__
+from tngd_bench import source
 from tngd_bench.atomic_write import replacing
 from tngd_bench.studies.store.columns import typed
 from tngd_bench.studies.store.documents import COMPRESSED
@@ -51,8 +51,8 @@ def kept_or_made(store: StoreReader, columns: FrameDtypes, make: Callable[[], Ta
 
 
 def _fingerprint(store: Store, columns: FrameDtypes) -> str:
-    """Return a hash of names, sizes and times of change of the store's files, and of what the frames would hold."""
-    digest = hashlib.sha256(f"{__version__} {json.dumps(columns)}".encode())
+    """Return a hash of names, sizes and times of change of the store's files, and of the code that makes the frames."""
+    digest = hashlib.sha256(f"{source.own_folder('studies/store')} {json.dumps(columns)}".encode())
     for folder in (store.path, store.trials_folder):
         with os.scandir(folder) as items:
             files = [item for item in items if item.name.endswith((".json", f".json{COMPRESSED}"))]

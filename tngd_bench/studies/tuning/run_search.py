@@ -14,7 +14,7 @@ from tngd_bench.studies.store.records import Records, read_records
 from tngd_bench.studies.tuning.optuna_database import DATABASE, Direction, TryResult, can_record, record
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, settings_of, tuning_trials
 from tngd_bench.studies.tuning.search_study import Contender, Search, make_finals
-from tngd_bench.studies.tuning.tuned_files import write_files
+from tngd_bench.studies.tuning.tuned_files import refuse_foreign, write_files
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def run_search(
 
     Runs that other code has made are made again, or taken with `keep_old`.
     """
+    refuse_foreign(output)
     if fresh:
         (output / DATABASE).unlink(missing_ok=True)
     run = run_study(search.loaded, output, audience, fresh=fresh, keep_old=keep_old, command=command)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tngd_bench.atomic_write import write
 from tngd_bench.csv_text import csv_bytes
-from tngd_bench.studies.errors import StoreWriteError
+from tngd_bench.studies.errors import StoreError, StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
 from tngd_bench.studies.file.toml_lines import written_key
@@ -22,6 +22,7 @@ from tngd_bench.unwritable import cannot_be_written
 
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
+_HEAD = "Settings found by `tngd-bench tune`."
 _NUMBERS = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
 
 
@@ -38,6 +39,13 @@ def write_files(
     _write(place / RECORD_FILE, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     _write(place / TUNED_FILE, tuned_toml(record).encode())
     return place / TUNED_FILE
+
+
+def refuse_foreign(place: Path) -> None:
+    """Raise StoreError where `place` has settings that no search has written, which one would write over."""
+    file = place / TUNED_FILE
+    if file.is_file() and not file.read_bytes().startswith(f"# {_HEAD}".encode()):
+        raise StoreError(f"{file} was not written by `tngd-bench tune`, which would replace it; move it")
 
 
 def search_record(
@@ -113,7 +121,7 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
     share = 100 * record["validation_share"]
     size = "all" if record["train_size"] is None else f"{record['train_size']:,}"
     lines = [
-        "Settings found by `tngd-bench tune`. A study that has this file in its `include` writes adam[tuned], ….",
+        f"{_HEAD} A study that has this file in its `include` writes adam[tuned], ….",
         f"command: {record['command']}",
         f"date: {record['date']}; tngd-bench {record['version']}",
         f"study: {record['study']}, section {record['section']}: {record['problem']}, N = {record['parameters']:,}, "
