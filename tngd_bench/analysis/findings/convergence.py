@@ -219,7 +219,8 @@ class EndedSection:
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                few.append(f"It is lower than {text} in {found.lower} of {found.seeds} paired seeds")
+                seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+                few.append(f"It is lower than {text} in {found.lower} of {seeds}")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault(found.direction, []).append(text)
             else:
@@ -309,7 +310,8 @@ def _doubt(
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < seeds_needed(len(compared)):
-        return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
+        seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+        return f"{better} in {getattr(found, better)} of {seeds}, too few to tell"
     if p > 1.0 - LEVEL:
         return "no difference confirmed"
     test = f"{_TEST}, {found.seeds} paired seeds"
