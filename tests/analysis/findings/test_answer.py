@@ -369,7 +369,7 @@ def test_a_size_that_two_sections_time_is_one_size(study):
     [
         (1e-3, 2e-3, "exceeds NGD (Gram)'s 2.00 ms."),
         (3e-3, 5e-3, "is below NGD (Gram)'s 5.00 ms but exceeds K-FAC's 3.00 ms."),
-        (5e-3, 6e-3, "is below NGD (Gram)'s 6.00 ms and is below K-FAC's 5.00 ms."),
+        (5e-3, 6e-3, "is below NGD (Gram)'s 6.00 ms and K-FAC's 5.00 ms."),
         (7e-3, 6e-3, "is below NGD (Gram)'s 6.00 ms."),
     ],
 )
@@ -446,3 +446,25 @@ def test_each_section_is_judged_by_its_own_score(study):
     assert ", 93 → 93 %" in text
     assert ", 0.100 → 0.150" in text
     assert "test accuracy or test relative L2 error from → to" in text
+
+
+@pytest.mark.parametrize(("settings", "told"), [(1, "lower"), (6, "lower"), (7, ""), (12, "")])
+@pytest.mark.parametrize("of_device", [True, False])
+def test_the_lowest_of_many_settings_takes_more_than_one_setting(study, settings, told, of_device):
+    """Eight seeds of one side give p = 2/256, which 0.05 holds six times over."""
+    one, many = ("adam", "tngd") if of_device else ("tngd", "adam")
+    study.train(one, [(0.3 if of_device else 0.1) + 0.001 * seed for seed in range(8)])
+    for place in range(settings):
+        losses = [0.1 * (2 - of_device) + 0.01 * place + 0.001 * seed for seed in range(8)]
+        study.train(f"{many}[lr={place}]", losses, method=many, device="paper" if of_device else None)
+    ended = convergence.convergence_sentence(results_of(study))
+    assert ("That is lower than Adam" in ended) is bool(told)
+    assert ("too few to tell" in ended) is (not told)
+
+
+def test_a_size_with_one_of_the_two_alone_is_not_counted_as_compared(study):
+    for label, size in (("ngd-gram", 100), ("tngd", 100), ("ngd-gram", 200), ("tngd", 300)):
+        study.cost(label, size, 1e-3 if label == "tngd" else 3e-3)
+    assert answered(study).bottom_line.startswith(
+        "At the one size timed with both, the device had a shorter step"
+    )

@@ -12,8 +12,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
-from tngd_bench.analysis.cost import leads
-from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PAIRS, MINIMUM_PROCESSES
+from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
 from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
@@ -77,8 +76,14 @@ def _bottom_line(results: Results) -> Text:
     won = [lead.optimizer == device for _, device, lead in duels]
     sure = [not lead.doubt for *_, lead in duels]
     confirmed, ahead, sizes = sum(sure), sum(won), len(duels)
-    timed = f"At {sizes} of {sizes + open_sizes} sizes timed" if open_sizes else f"At all {sizes} sizes timed"
-    at_all = "At the one size timed" if sizes + open_sizes == 1 else timed
+    timed_at = results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
+    with_both = "timed" if sizes + open_sizes == timed_at else "timed with both"
+    timed = (
+        f"At {sizes} of {sizes + open_sizes} sizes {with_both}"
+        if open_sizes
+        else f"At all {sizes} sizes {with_both}"
+    )
+    at_all = f"At the one size {with_both}" if sizes + open_sizes == 1 else timed
     own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
     had = "had" if (own if 0 < ahead < sizes else confirmed) else "seemed to have"
     several = sum(results.infos[label].modelled for label in set(results.timed_costs[c.OPTIMIZER])) > 1
@@ -95,10 +100,13 @@ def _bottom_line(results: Results) -> Text:
     if 0 < ahead < sizes:
         fewer = bool(open_sizes) or ahead <= sizes / 2
         named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-        text = f"{lead_words[:1].upper()}{lead_words[1:]}, at {ahead} of {sizes + open_sizes} sizes timed"
+        text = (
+            f"{lead_words[:1].upper()}{lead_words[1:]}, at {ahead} of {sizes + open_sizes} sizes {with_both}"
+        )
         text += f": {named}" if fewer else f", all but {named}"
     if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
-        doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
+        pairs, processes = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
+        doubt = f"not tested: that takes {pairs} paired iterations from {processes} processes"
     elif sizes == 1:
         doubt = duels[0][-1].doubt or "confirmed"
     elif 0 < ahead < sizes and 0 < confirmed < sizes:

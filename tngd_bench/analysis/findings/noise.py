@@ -121,12 +121,12 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
 
 
 def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:
-    """Return ", ideal device 93 to 97 %" for the scores of several settings; "" where there is not one kind."""
+    """Return ", ideal level 93 to 97 %" for the scores of several settings; "" where there is not one kind."""
     scores = [each.score for each in own if each.score is not None]
     if len({each.score for each in scores}) != 1:
         return ""
     ends = [of(each.ideal for each in scores) for of in (min, max)]
-    return f", ideal device {_from_to(scores[0], *ends, 'to')}"
+    return f", ideal level {_from_to(scores[0], *ends, 'to')}"
 
 
 def _from_to(tolerance: Tolerance, first: float, last: float, word: str = "→") -> str:
@@ -189,7 +189,10 @@ def _change(each: ScoredTolerance) -> str:
 
 
 def tolerance_text(tolerance: Tolerance) -> str:
-    """Return one tolerance as a predicate: "no worse than ideal up to programming error = 0.01, worse from 0.1 on"."""
+    """Return one tolerance as a predicate: "no worse than ideal up to programming error = 0.01, worse from 0.1 on".
+
+    The ideal level is that of the device without this imperfection, which may have others.
+    """
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
@@ -197,7 +200,7 @@ def tolerance_text(tolerance: Tolerance) -> str:
         value_text(tolerance.parameter, level) for level in (tolerance.worst_inside, tolerance.first_outside)
     )
     ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
-    behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
+    behind = f"({tolerance.seeds} seeds; ideal level {ideal}){_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
         if not tolerance.undecided:

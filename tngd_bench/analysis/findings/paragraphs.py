@@ -16,7 +16,6 @@ from tngd_bench.analysis.findings import convergence, noise
 from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.statistics.paired import seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.tolerance import Tolerance, is_imperfection, larger_is_milder
 from tngd_bench.optimizers.registry import exact_natural
@@ -131,16 +130,16 @@ def bottleneck(results: Results) -> Text | None:
     longest = max(parts, key=lambda part: parts[part])
     bold = f"{quantities.seconds(parts[longest])} of {quantities.seconds(total)}"
     text = f"{longest}: {bold}."
-    rest, beside = total - parts[longest], []
+    rest, beside = total - parts[longest], dict[str, list[str]]()
     # the exact solve first; what exceeds that exceeds the quickest of all too
     for rival in c.each(pd.concat([exact.head(1), digital.head(1)]).drop_duplicates(c.OPTIMIZER)):
-        side = "exceeds" if rest > rival.total_median_s else "is below"
-        beside.append(f"{side} {name(results, rival.optimizer)}'s {quantities.seconds(rival.total_median_s)}")
-        if side == "exceeds":
-            break
+        if "exceeds" not in beside:
+            side = "exceeds" if rest > rival.total_median_s else "is below"
+            time_of = f"{name(results, rival.optimizer)}'s {quantities.seconds(rival.total_median_s)}"
+            beside.setdefault(side, []).append(time_of)
     if beside:
-        but = " but " if len({each.split()[0] for each in beside}) > 1 else " and "
-        text += f" The rest, {quantities.seconds(rest)}, {but.join(beside)}."
+        told = " but ".join(f"{side} {' and '.join(times)}" for side, times in beside.items())
+        text += f" The rest, {quantities.seconds(rest)}, {told}."
     return text, bold, "step"
 
 
@@ -243,12 +242,16 @@ def measure_next(results: Results) -> Text | None:
     section = convergence.main_training(results)
     if section is None:
         return None
-    rivals, seeds = len(_ranked(section)) - 1, section.part[c.SEED].nunique()
-    if rivals < 1 or seeds >= seeds_needed(rivals):
+    labels, seeds = _ranked(section), section.part[c.SEED].nunique()
+    first = next((label for label in labels if section.infos[label].modelled), labels[0])
+    needed = section.needed(first, [label for label in labels if label != first])
+    if len(labels) < 2 or seeds >= needed:
         return None
-    bold = f"{seeds_needed(rivals)} seeds"
-    settings = "optimizers" if len(set(section.part[c.METHOD])) == rivals + 1 else "settings of optimizers"
-    return f"{bold} in place of {seeds}: fewer cannot rank {rivals + 1} {settings}.", bold, "learning"
+    bold = f"{needed} seeds"
+    settings = (
+        "optimizers" if len({section.infos[label].method for label in labels}) == len(labels) else "settings"
+    )
+    return f"{bold} in place of {seeds}: fewer cannot rank {len(labels)} {settings}.", bold, "learning"
 
 
 def _ranked(section: convergence.EndedSection) -> list[str]:
