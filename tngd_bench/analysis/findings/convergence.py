@@ -221,8 +221,8 @@ class EndedSection:
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
-                few.append(f"It is lower than {text} in {found.lower} of {seeds}")
+                pairs = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+                few.append(f"It is lower than {text} in {found.lower} of {pairs}")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault(found.direction, []).append(text)
             else:

@@ -125,8 +125,8 @@ def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:
     scores = [each.score for each in own if each.score is not None]
     if len({each.score for each in scores}) != 1:
         return ""
-    ends = [of(each.ideal for each in scores) for of in (min, max)]
-    return f", ideal level {_from_to(scores[0], *ends, 'to')}"
+    ends = sorted(each.ideal for each in scores)
+    return f", ideal level {_from_to(scores[0], ends[0], ends[-1], 'to')}"
 
 
 def _from_to(tolerance: Tolerance, first: float, last: float, word: str = "→") -> str:

@@ -234,9 +234,9 @@ def measure_next(results: Results) -> Text | None:
     found, _ = duels(results)
     untested = [lead.ratio for *_, lead in found if lead.ratio is None or not lead.ratio.tested]
     if untested:
-        enough = iteration_cost.MINIMUM_PROCESSES
-        short = any(ratio is None or ratio.processes < enough for ratio in untested)
-        needed = f"{enough} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
+        least = iteration_cost.MINIMUM_PROCESSES
+        short = any(ratio is None or ratio.processes < least for ratio in untested)
+        needed = f"{least} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
         sizes = f"{len(found)} size{'s' * (len(found) != 1)}"
         return f"{needed} per size: {len(untested)} of {sizes} had too few for a test.", needed, "cost"
     section = convergence.main_training(results)
@@ -244,14 +244,13 @@ def measure_next(results: Results) -> Text | None:
         return None
     labels, seeds = _ranked(section), section.part[c.SEED].nunique()
     first = next((label for label in labels if section.infos[label].modelled), labels[0])
-    needed = section.needed(first, [label for label in labels if label != first])
-    if len(labels) < 2 or seeds >= needed:
+    enough = section.needed(first, [label for label in labels if label != first])
+    if len(labels) < 2 or seeds >= enough:
         return None
-    bold = f"{needed} seeds"
-    settings = (
-        "optimizers" if len({section.infos[label].method for label in labels}) == len(labels) else "settings"
-    )
-    return f"{bold} in place of {seeds}: fewer cannot rank {len(labels)} {settings}.", bold, "learning"
+    bold = f"{enough} seeds"
+    several = len({section.infos[label].method for label in labels}) < len(labels)
+    ranked = f"{len(labels)} {'settings of ' if several else ''}optimizers"
+    return f"{bold} in place of {seeds}: fewer cannot rank {ranked}.", bold, "learning"
 
 
 def _ranked(section: convergence.EndedSection) -> list[str]:
