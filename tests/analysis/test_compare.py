@@ -1,6 +1,7 @@
 """Two stores made from each other by a known change: the comparison finds that change and nothing else."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -186,3 +187,36 @@ def test_sizes_and_levels_that_one_store_lacks_are_listed_and_so_is_what_was_ski
     assert len(found) == 2 * len(records.trials.drop_duplicates(["kind", "group", "optimizer"]))
     skipped = records.trials.assign(status="skipped")
     assert set(compare(records, dataclasses.replace(records, trials=skipped)).only["store"]) == {"A"}
+
+
+def test_a_run_without_a_final_loss_is_in_no_pair(records):
+    lost = records.curves["train_loss"].where(records.curves["key"] != "t0#0", np.nan)
+    found = compare(records, dataclasses.replace(records, curves=records.curves.assign(train_loss=lost)))
+    assert found.training.set_index("optimizer")["pairs"].to_dict() == {"sgd": 2, "ngd-gram": 3}
+    assert (found.training["equal"] == found.training["pairs"]).all()
+
+
+@pytest.mark.parametrize("entry", ["train_size", "test_size", "evaluation_size", "validation_share"])
+def test_runs_on_other_data_are_other_runs_whatever_their_seed(records, entry):
+    def with_section(**values):
+        return dataclasses.replace(records, study={**records.study, "training": [{"name": "g", **values}]})
+
+    same = compare(with_section(**{entry: 1}), with_section(**{entry: 1}))
+    other = compare(with_section(**{entry: 1}), with_section())
+    assert (len(same.training), same.unlike) == (2, ())
+    assert (len(other.training), other.unlike) == (0, (f"g.{entry}",))
+
+
+def test_other_settings_under_one_name_are_named(records):
+    def with_rate(rate):
+        settings = np.where(
+            records.trials["optimizer"] == "sgd", json.dumps({"lr": rate}), json.dumps({"lr": 0})
+        )
+        return dataclasses.replace(records, trials=records.trials.assign(settings=settings))
+
+    assert compare(with_rate(0.1), with_rate(0.1)).differences.empty
+    found = compare(with_rate(0.1), with_rate(0.2)).differences
+    assert found.to_dict("records") == [
+        {"where": "settings", "name": f"{kind}.g: sgd", "a": "lr = 0.1", "b": "lr = 0.2"}
+        for kind in ("cost", "training")
+    ]

@@ -78,6 +78,8 @@ def test_percent_and_memory():
         (2.68e13, "26.8 Tb/s"),
         (1e9, "1 Gb/s"),
         (float("inf"), "no rate"),
+        (1.0, "1 b/s"),
+        (0.0773, "less than 1 b/s"),
     ],
 )
 def test_link_rates_have_the_unit_that_fits(rate, text):

@@ -1,6 +1,8 @@
 import pandas as pd
+import pytest
 
-from tngd_bench.report.assumptions import choices, device_table, statements
+from tngd_bench.analysis.families import optimizer_info
+from tngd_bench.report.assumptions import caveats_of_families, choices, device_table, statements
 
 
 def trials(*devices):
@@ -55,3 +57,10 @@ def test_choices_are_told_by_topic_and_old_stores_have_none():
     study = {"choices": {"Figure 3": ["Images in [0, 1].", "Start: zero."], "Table 1": []}}
     assert choices(study) == (("Chosen here: Figure 3", "Images in [0, 1]. Start: zero."),)
     assert choices({}) == ()
+
+
+@pytest.mark.parametrize("ran", [(), ("sgd",), ("kfac",), ("sgd", "kfac", "ngd-cg")])
+def test_only_optimizers_that_ran_have_a_statement(ran):
+    told = dict(caveats_of_families({label: optimizer_info(label, label) for label in ran}))
+    assert ("K-FAC" in told) is ("kfac" in ran)
+    assert ("NGD (CG)" in told) is ("ngd-cg" in ran)

@@ -1,12 +1,16 @@
 """The front of the page and its appendix: nothing is lost between them and nothing stands in both."""
 
+import dataclasses
+import json
 from collections import Counter
 
 import pytest
 
 from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.outline import contents
+from tngd_bench.report.front import front
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,15 @@ def test_what_a_page_held_is_still_there(content):
         "time-to-target",
         "sensitivity",
     } <= tables
+
+
+@pytest.mark.parametrize("start", ["previous", "zero"])
+def test_memory_is_told_of_devices_that_carry_their_state_alone(records, start):
+    trials = records.trials.assign(settings=json.dumps({"start": start}))
+    with charting.style():
+        shown = front(Results(dataclasses.replace(records, trials=trials)), {})
+    (learning,) = [section for section in shown if section.anchor == "learning"]
+    assert ("state of its capacitors" in learning.prose) is (start == "previous")
 
 
 def test_warnings_come_before_the_answer(content):

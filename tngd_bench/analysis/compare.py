@@ -7,8 +7,10 @@ run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs thr
 seed: the same seed has the same start and batches in both.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,18 +29,21 @@ from tngd_bench.studies.store import columns as c
 Array = npt.NDArray[np.float64]
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
+_DATA = ("train_size", "test_size", "evaluation_size", c.VALIDATION_SHARE)
+"""Entries of a training section without which two runs of a seed have other data, or are evaluated on others."""
 
 
 @dataclass(frozen=True)
 class TwoStores:
     """The comparison of store B with store A.
 
-    `differences`: where, name, a, b, for what differs in study and environment · `costs`: one row per shared setting
+    `differences`: where, name, a, b, for what differs in study, environment and the settings of an optimizer of one
+    name · `costs`: one row per shared setting
     and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
     `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
     setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
     the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`:
-    σ_run of A and of B.
+    σ_run of A and of B · `unlike`: the entries of training sections, as SECTION.ENTRY, for which they are not compared.
     """
 
     differences: pd.DataFrame
@@ -46,6 +51,7 @@ class TwoStores:
     training: pd.DataFrame
     only: pd.DataFrame
     run_spreads: tuple[RunSpread, RunSpread]
+    unlike: tuple[str, ...] = ()
 
 
 def compare(a: Results, b: Results) -> TwoStores:
@@ -55,13 +61,48 @@ def compare(a: Results, b: Results) -> TwoStores:
         for where in ("study", "environment")
         for row in _different(getattr(a, where), getattr(b, where))
     ]
+    differences += [(c.SETTINGS, *row) for row in _other_settings(a.trials, b.trials)]
+    unlike = tuple(
+        f"{name}.{entry}"
+        for name, (one, other) in _sections(a, b).items()
+        for entry in _DATA
+        if one.get(entry) != other.get(entry)
+    )
     return TwoStores(
         pd.DataFrame(differences, columns=["where", "name", "a", "b"]),
         _costs(a, b),
-        _training(a, b),
+        _training(a, b, {each.rpartition(".")[0] for each in unlike}),
         _only(a.trials, b.trials),
         (a.run_spread, b.run_spread),
+        unlike,
     )
+
+
+def _sections(a: Results, b: Results) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the training sections of both studies by the names that they share."""
+    left, right = ({str(one["name"]): one for one in each.study.get("training") or ()} for each in (a, b))
+    return {name: (left[name], right[name]) for name in left if name in right}
+
+
+def _other_settings(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Yield section and name of each optimizer whose settings outside sweeps differ, with those that do."""
+    keys = [c.KIND, c.GROUP, c.OPTIMIZER]
+    left, right = (
+        c.outside_sweeps(c.completed(each, [c.SETTINGS]))
+        .dropna(subset=c.SETTINGS)
+        .groupby(keys)[c.SETTINGS]
+        .first()
+        for each in (a, b)
+    )
+    for place in left.index.intersection(right.index):
+        one, other = (dict(_flat(json.loads(each[place]))) for each in (left, right))
+        names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+        if names:
+            kind, group, optimizer = place
+            told = (
+                ", ".join(f"{name} = {own.get(name, 'absent')}" for name in names) for own in (one, other)
+            )
+            yield f"{kind}.{group}: {optimizer}", next(told), next(told)
 
 
 def _different(a: Mapping[str, object], b: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
@@ -136,16 +177,17 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
     return {"relative": estimate, "relative_low": low, "relative_high": high}
 
 
-def _training(a: Results, b: Results) -> pd.DataFrame:
+def _training(a: Results, b: Results, unlike: Collection[str]) -> pd.DataFrame:
     keys = [*_TRAINING, c.SEED]
     ends = (each.final.assign(level=c.swept_levels(each.final, number=quantities.level)) for each in (a, b))
     both = next(ends).merge(next(ends), on=keys, suffixes=("_a", "_b"))
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
+    both = both[~both[c.GROUP].isin(unlike)]  # nor is the same seed the same start and batches on other data
     rows = []
     for row, part in c.groups(both, _TRAINING, dropna=False):
-        ended = c.only(part, status_a="ok", status_b="ok")
+        ended = c.only(part, status_a="ok", status_b="ok").dropna(subset=["final_loss_a", "final_loss_b"])
         one, other = ended["final_loss_a"].astype(float), ended["final_loss_b"].astype(float)
         row |= {"pairs": len(ended), "a_loss": one.median(), "b_loss": other.median()}
         row |= {"difference": (other - one).median(), "b_lower": int((other < one).sum())}

@@ -89,6 +89,8 @@ def bit_rate(value: float) -> str:
     """Return a link rate given in bits per second, without zeros after the point; ∞ is "no rate"."""
     if value == math.inf:
         return "no rate"
+    if 0 < value < 1:
+        return "less than 1 b/s"  # millibits would read as megabits
     return si(value, "b/s").replace(".00 ", " ").replace(".0 ", " ")
 
 

@@ -157,10 +157,13 @@ class Results:
 
     @cached_property
     def scored_tolerances(self) -> tuple[ScoredTolerance, ...]:
-        """The same of the loss and the leading test score together."""
+        """The same of the loss and the leading test score of the section together."""
+        scores = {group: leading(part) for group, part in self.on_scales.groupby(c.GROUP)}
         losses = self.tolerances[TRAINING_LOSS]
-        scores = self.tolerances.get(leading(self.on_scales), (None,) * len(losses))
-        return tuple(map(ScoredTolerance.of, losses, scores))
+        return tuple(
+            ScoredTolerance.of(loss, own[place] if (own := self.tolerances.get(scores[loss.group])) else None)
+            for place, loss in enumerate(losses)
+        )
 
     @cached_property
     def device_pairs(self) -> tuple[DevicePair, ...]:

@@ -13,6 +13,7 @@ from tngd_bench.analysis.cost.recorded_devices import refusals
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, run_spread_of
+from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
 from tngd_bench.spu.sources import GRADES
@@ -108,14 +109,23 @@ def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], .
 
 
 def caveats_of_families(infos: Infos) -> tuple[tuple[str, str], ...]:
-    """Return what a page has to say of its optimizers' families, like `statements`; () where there is nothing."""
+    """Return what a page has to say of its optimizers and their families, like `statements`; () for nothing."""
     found = {
         FAMILIES[name].caveat: info.title
         for info in infos.values()
         for name in FAMILIES
         if name == info.family
     }
-    return tuple((title, caveat) for caveat, title in found.items() if caveat)
+    ran = {info.method for info in infos.values()}
+    own = ((registry.get(method).title, told) for method, told in _OF_METHODS.items() if method in ran)
+    return (*own, *((title, caveat) for caveat, title in found.items() if caveat))
+
+
+_OF_METHODS = {
+    "kfac": "Refreshes its factors and their inverses only now and then (settings below): the median iteration may "
+    "contain no refresh. The mean counts them.",
+    "ngd-cg": "Stops at its tolerance or its largest number of iterations, whichever is first (settings below).",
+}
 
 
 def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
@@ -193,15 +203,6 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "Processor, threads and precision",
             "Computed on {processor}. Threads: {threads_cost} for cost, {threads_training} for training; dtype: "
             "{dtype}.".format(processor=processor, **told),
-        ),
-        (
-            "K-FAC",
-            "Refreshes its factors and their inverses only now and then (settings below): the median iteration may "
-            "contain no refresh. The mean counts them.",
-        ),
-        (
-            "NGD (CG)",
-            "Stops at its tolerance or its largest number of iterations, whichever is first (settings below).",
         ),
         (
             "Trainings",

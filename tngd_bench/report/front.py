@@ -1,5 +1,6 @@
 """The front of the page: what is shown open, in the order of a reader's questions. The rest is the appendix's."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -58,11 +59,14 @@ def _learning(results: Results, convergence: Section) -> Section:
         curves = [by_name[name] for name in names if name in by_name] or curves
     times = results.times_to_target
     own = c.only(times, group=group)
+    used = c.only(results.trials, group=group)
+    used = used[used[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)]
+    carried = any(json.loads(settings).get("start") == "previous" for settings in used[c.SETTINGS])
     table = targets_table(own, infos)
     return Section(
         "learning",
         "Learning",
-        prose=_MEMORY if any(infos[label].modelled for label in trained.labels()) else "",
+        prose=_MEMORY if carried else "",
         charts=tuple(curves),
         tables=(table if len(own) == len(times) else replace(table, name="time-to-target-here"),),
     )

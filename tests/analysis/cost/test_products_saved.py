@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from tngd_bench.analysis.claims import device_tests
 from tngd_bench.analysis.cost.products_saved import products_saved
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers import registry
-from tngd_bench.report.cost.preconditioning import preconditioning_sections
+from tngd_bench.report.cost.preconditioning import preconditioning_sections, savings
 from tngd_bench.report.document import charting
 from tngd_bench.spu import Device
 from tngd_bench.spu.billing import Workload, energy
@@ -95,3 +96,33 @@ def test_the_claim_on_a_share_of_the_products(counts: tuple[int, ...], holds: bo
     (part,) = finding.parts
     assert (part.holds, part.decided) == (holds, True)
     assert device_tests.saves_products(pool, {"first": "sgd", "share": 0.5}).parts == ()
+
+
+ERRORS = (0.001, 0.01, 0.1)
+
+
+@pytest.mark.parametrize("helps", list(itertools.product((True, False), repeat=3)))
+def test_the_words_say_at_which_errors_products_are_saved_and_at_no_other(helps: tuple[bool, ...]) -> None:
+    products = {WITH.format(error): (9 if saves else 44,) for error, saves in zip(ERRORS, helps, strict=True)}
+    (text,) = savings(products_saved(results({PLAIN: (22,), **products})))
+    said = text.removeprefix("At N = 1,000 the device saves products ").removesuffix(".")
+    expected = {
+        (True, True, True): "at every programming error tried, up to 0.1",
+        (True, True, False): "up to a programming error of 0.01; from 0.1 on it does not",
+        (True, False, True): "up to a programming error of 0.001, not at 0.01, and again at 0.1",
+        (True, False, False): "up to a programming error of 0.001; from 0.01 on it does not",
+        (False, True, True): "at a programming error of 0.01 and 0.1, and at no other tried",
+        (False, True, False): "at a programming error of 0.01, and at no other tried",
+        (False, False, True): "at a programming error of 0.1, and at no other tried",
+        (False, False, False): "at no programming error tried; from 0.001 on it does not",
+    }
+    assert said == expected[helps]
+
+
+def test_other_settings_at_one_size_are_told_apart() -> None:
+    more = WITH.replace("]", ", adc_bits=8]")
+    counts = {PLAIN: (22,), WITH.format(0.001): (9,), WITH.format(0.1): (44,), more.format(0.001): (44,)}
+    first, second = savings(products_saved(results(counts)))
+    assert first != second
+    assert "ADC" in first + second
+    assert "the device" not in first + second

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 
 import numpy as np
@@ -13,7 +14,9 @@ from tests.report.conftest import make_records
 from tngd_bench.analysis.claims.verdicts import judge
 from tngd_bench.analysis.findings import convergence, paragraphs
 from tngd_bench.analysis.findings.answer import answer
+from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results, pooled
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store.records import Records
 
@@ -131,7 +134,8 @@ def test_cost_and_what_holds_the_device_back_are_the_medians_at_one_size(study):
         ", K-FAC 2.00 ms, NGD (Gram) 5.00 ms.",
     )
     assert held.text == (
-        "Sending data (modelled): 8.00 ms of 12.0 ms. The rest, 4.00 ms, is below NGD (Gram)'s 5.00 ms."
+        "Sending data (modelled): 8.00 ms of 12.0 ms. The rest, 4.00 ms, is below NGD (Gram)'s 5.00 ms but exceeds "
+        "K-FAC's 2.00 ms."
     )
 
 
@@ -332,4 +336,135 @@ def test_a_device_with_other_imperfections_is_not_called_ideal(study, device, no
     assert f"no worse than {base} on the same seed" in study.find().noise
     assert answered(study).bottom_line.startswith(  # nothing was timed
         "No worse than ideal with ADC" if "ideal" in base else f"No worse than {base}: ADC"
+    )
+
+
+def test_of_several_optimizers_on_devices_the_one_that_leads_is_named(study):
+    for size, paces in ((100, (1e-3, 2e-3)), (200, (2e-3, 1e-3))):
+        study.cost("ngd-gram", size, 3e-3)
+        for label, pace in zip(("tngd", "tngd-adam"), paces, strict=True):
+            study.cost(label, size, pace)
+    found = answered(study)
+    assert "the quickest optimizer on a device, TNGD and TNGD-Adam, had a shorter step" in found.bottom_line
+    assert told(found, "Cost").text.startswith("A step at N = 200, batch 4, 2 outputs: TNGD-Adam ")
+
+
+def test_no_optimizer_on_a_device_is_left_out_where_the_digital_one_leads(study):
+    for label, pace in (("ngd-gram", 1e-3), ("tngd", 3e-3), ("tngd-adam", 4e-3)):
+        study.cost(label, 100, pace)
+    assert "a shorter step than every optimizer on a device (confirmed)" in answered(study).bottom_line
+
+
+def test_a_size_that_two_sections_time_is_one_size(study):
+    for group, rivals in (("a", {"ngd-gram": 1e-4}), ("b", {"ngd-gram": 3e-3, "kfac": 2e-3})):
+        for label, pace in {"tngd": 1e-3, **rivals}.items():
+            study.cost(label, 100, pace, group=group)
+    line = answered(study).bottom_line
+    assert line.startswith("At the one size timed, the device had a shorter step than its quickest digital")
+    assert "K-FAC" in line
+
+
+@pytest.mark.parametrize(
+    ("kfac", "gram", "said"),
+    [
+        (1e-3, 2e-3, "exceeds NGD (Gram)'s 2.00 ms."),
+        (3e-3, 5e-3, "is below NGD (Gram)'s 5.00 ms but exceeds K-FAC's 3.00 ms."),
+        (5e-3, 6e-3, "is below NGD (Gram)'s 6.00 ms and K-FAC's 5.00 ms."),
+        (7e-3, 6e-3, "is below NGD (Gram)'s 6.00 ms."),
+    ],
+)
+def test_what_the_device_takes_besides_is_held_to_the_quickest_rival_too(study, kfac, gram, said):
+    for label, pace in (("kfac", kfac), ("ngd-gram", gram)):
+        study.cost(label, 100, pace, spread=0.0)
+    study.cost("tngd", 100, 4e-3, link=8e-3, spread=0.0)
+    assert told(answered(study), "What holds it back").text.endswith(f"The rest, 4.00 ms, {said}")
+
+
+def test_every_imperfection_that_was_swept_is_in_the_paragraph_with_how_it_ended(study):
+    for name, factors, seeds in (
+        ("programming_error", (1.0, 4.0), 6),
+        ("noise_variance", (1.0, 1.0), 6),
+        ("wire_ohm", (1.0, 1.0), 3),
+    ):
+        for level, factor in zip((0.0, 0.1), factors, strict=True):
+            losses = [0.2 * factor + 0.001 * seed for seed in range(seeds)]
+            study.train("tngd", losses, name, level, group=name)
+    assert answered(study).bottom_line == (
+        "No worse than ideal with thermal noise κ₀ 0.1. At no level tried for certain: programming error. "
+        f"Not judged in every setting: {parameter_name('wire_ohm')}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("processes", "repetitions", "needed"),
+    [(1, 9, "3 processes per size"), (3, 1, "5 paired iterations per size")],
+)
+def test_what_to_measure_next_is_what_a_test_lacks(study, processes, repetitions, needed):
+    for label, pace in (("ngd-gram", 1e-3), ("tngd", 3e-3)):
+        study.cost(label, 100, pace, processes=processes, repetitions=repetitions)
+    text = told(answered(study), "Measure next").text
+    assert text == f"{needed}: 1 of 1 size had too few for a test."
+
+
+@pytest.mark.parametrize(
+    "rivals", [("adam",), ("adam", "sgd", "kfac"), ("adam", "ngd", "ngd-gram", "ngd-cg", "kfac")]
+)
+def test_with_the_seeds_asked_for_nothing_is_too_few(rivals):
+    def trained(seeds):
+        study = Study()
+        for place, label in enumerate(("tngd", *rivals)):
+            study.train(
+                label, [0.1 * (1 + place) + 0.001 * seed for seed in range(seeds)], accuracy=0.9 - 0.1 * place
+            )
+        return answered(study)
+
+    few = trained(3)
+    asked = int(re.match(r"(\d+) seeds in place of 3", told(few, "Measure next").text)[1])
+    assert "too few to tell" in few.bottom_line  # what it says of learning
+    assert "too few" not in trained(asked).bottom_line
+    assert "too few" in trained(asked - 1).bottom_line
+
+
+def test_training_in_sweeps_alone_is_not_called_unmeasured(study):
+    study.train("tngd", [0.2] * 5, "noise_variance", 0.0)
+    assert "training without a swept setting, " in answered(study).not_asked
+
+
+def test_each_section_is_judged_by_its_own_score(study):
+    for level, factor in ((0.0, 1.0), (0.1, 1.5)):
+        study.train("tngd", [0.2] * 6, "noise_variance", level, group="digits")
+        study.train(
+            "tngd", [0.2] * 6, "noise_variance", level, math.nan, group="pinn", problem="poisson-pinn"
+        )
+        for point in study.curves[-12:]:
+            point["test_l2_error"] = 0.1 * factor if point["iteration"] else 1.0
+    results = results_of(study)
+    digits, pinn = results.scored_tolerances
+    assert [each.score.score.title for each in (digits, pinn)] == ["test accuracy", "test relative L2 error"]
+    assert [each.both.levels["verdict"].tolist() for each in (digits, pinn)] == [["inside"], ["outside"]]
+    text = find(results).noise
+    assert ", 93 → 93 %" in text
+    assert ", 0.100 → 0.150" in text
+    assert "test accuracy or test relative L2 error from → to" in text
+
+
+@pytest.mark.parametrize(("settings", "told"), [(1, "lower"), (6, "lower"), (7, ""), (12, "")])
+@pytest.mark.parametrize("of_device", [True, False])
+def test_the_lowest_of_many_settings_takes_more_than_one_setting(study, settings, told, of_device):
+    """Eight seeds of one side give p = 2/256, which 0.05 holds six times over."""
+    one, many = ("adam", "tngd") if of_device else ("tngd", "adam")
+    study.train(one, [(0.3 if of_device else 0.1) + 0.001 * seed for seed in range(8)])
+    for place in range(settings):
+        losses = [0.1 * (2 - of_device) + 0.01 * place + 0.001 * seed for seed in range(8)]
+        study.train(f"{many}[lr={place}]", losses, method=many, device="paper" if of_device else None)
+    ended = convergence.convergence_sentence(results_of(study))
+    assert ("That is lower than Adam" in ended) is bool(told)
+    assert ("too few to tell" in ended) is (not told)
+
+
+def test_a_size_with_one_of_the_two_alone_is_not_counted_as_compared(study):
+    for label, size in (("ngd-gram", 100), ("tngd", 100), ("ngd-gram", 200), ("tngd", 300)):
+        study.cost(label, size, 1e-3 if label == "tngd" else 3e-3)
+    assert answered(study).bottom_line.startswith(
+        "At the one size timed with both, the device had a shorter step"
     )

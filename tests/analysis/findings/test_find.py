@@ -373,7 +373,7 @@ def test_a_tolerance_in_words_counts_down_where_less_is_harsher():
     rail = Tolerance("g", "tngd", "rail_volts", 1.0, 0.3, 5, levels("inside", "outside"), "", ideal=0.2)
     assert (
         tolerance_text(rail)
-        == "no worse than ideal down to rail voltage = 1 V, worse from 0.3 V on (5 seeds; ideal device 0.200)"
+        == "no worse than ideal down to rail voltage = 1 V, worse from 0.3 V on (5 seeds; ideal level 0.200)"
     )
 
 
@@ -392,7 +392,7 @@ def test_a_tolerance_in_words_says_what_is_undecided(worst, first, verdicts, tex
     found = Tolerance("g", "tngd", "noise", worst, first, 5, levels(*verdicts), "", ideal=0.2)
     undecided = [str(place) for place, verdict in enumerate(verdicts) if verdict == "undecided"]
     after = f" ({undecided[0]} undecided)" if undecided else ""
-    assert tolerance_text(found) == f"{text} (5 seeds; ideal device 0.200){after}"
+    assert tolerance_text(found) == f"{text} (5 seeds; ideal level 0.200){after}"
 
 
 def test_of_many_settings_the_two_ends_are_named(study):
@@ -417,7 +417,7 @@ def test_settings_that_stand_the_same_show_their_ideal_scores(study):
     for label, accuracy in (("tngd[lr=0.1]", 0.95), ("tngd[lr=0.2]", 0.9)):
         for level in (0.0, 1e-3):
             study.train(label, IDEAL, "noise_variance", level, accuracy=accuracy)
-    assert "2 settings, ideal device 90 to 95 %: at every level, to 0.001" in study.find().noise
+    assert "2 settings, ideal level 90 to 95 %: at every level, to 0.001" in study.find().noise
 
 
 def test_noise_with_four_seeds_is_not_confirmed(study):

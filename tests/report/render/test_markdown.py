@@ -84,3 +84,9 @@ def test_a_comment_is_never_longer_than_github_takes_and_says_what_it_leaves_out
     said = re.search(r"^(\d+) parts are too long", text, flags=re.MULTILINE)
     assert (int(said[1]) if said else 0) == left_out
     assert text.endswith("Made by us\n")
+
+
+def test_a_command_that_is_announced_is_there_as_it_was_given():
+    command = "tngd-bench run a_study.toml --set cost.size.processes=3"
+    shown = Section("reproduce", "Reproduce it", prose="This command runs it again.", command=command)
+    assert f"\n\n    {command}\n" in markdown.markdown("A study", [], [shown], "Made by us")

@@ -213,3 +213,14 @@ def test_levels_of_sweeps_are_series_of_their_own(records, tmp_path):
     assert levels == ["'zero'", "'gradient'", "'previous'"]
     samples = json.loads(file.read_text())["results"][name][0]
     assert len(samples) == 3 * records.trials.loc[runs, "optimizer"].nunique()
+
+
+def test_a_run_that_did_not_finish_has_no_loss_at_its_end(records, tmp_path):
+    lost = (records.trials["kind"] == "training") & (records.trials["optimizer"] == "sgd")
+    trials = records.trials.assign(status=records.trials["status"].where(~lost, "diverged"))
+    export_asv(dataclasses.replace(records, trials=trials), tmp_path, "0" * 40)
+    benchmarks = json.loads((tmp_path / "benchmarks.json").read_text())
+    (name,) = [name for name in benchmarks if name.endswith("digits.final_train_loss")]
+    kept = {label for parameter in benchmarks[name]["params"] for label in parameter}
+    assert "'sgd'" not in kept
+    assert {"'ngd'", "'tngd'"} <= kept

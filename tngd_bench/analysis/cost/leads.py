@@ -50,10 +50,11 @@ class Lead:
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
-    """Return the part of `costs` with the most sizes at one (group, batch size, outputs); the first on a tie."""
+    """Return the part of `costs` at one (group, batch size, outputs) with the most sizes, then the most optimizers."""
     keys = [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]
     parts = [part for _, part in costs.groupby(keys, sort=True)]
-    return max(parts, key=lambda part: part[c.PARAMETERS].nunique()) if parts else costs
+    wanted = [c.PARAMETERS, c.OPTIMIZER]
+    return max(parts, key=lambda part: tuple(part[wanted].nunique())) if parts else costs
 
 
 def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[Lead, ...]:

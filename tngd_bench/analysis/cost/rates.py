@@ -80,7 +80,7 @@ def calibrate(
     series = second.groupby([c.BATCH_SIZE, c.OUTPUTS])[c.PARAMETERS].nunique()
     batch_size, outputs = max(series.index, key=lambda place: int(series[place]))
     main = {c.BATCH_SIZE: int(batch_size), c.OUTPUTS: int(outputs)}
-    main[c.PARAMETERS] = int(second[c.PARAMETERS].max())
+    main[c.PARAMETERS] = int(c.only(second, **main)[c.PARAMETERS].max())
     return Calibrations(counts, found, infos, main, settings, device_name, run_spread)
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
-from tngd_bench.analysis.cost import leads
-from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PAIRS, MINIMUM_PROCESSES
+from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
 from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
@@ -77,22 +76,37 @@ def _bottom_line(results: Results) -> Text:
     won = [lead.optimizer == device for _, device, lead in duels]
     sure = [not lead.doubt for *_, lead in duels]
     confirmed, ahead, sizes = sum(sure), sum(won), len(duels)
-    timed = f"At {sizes} of {sizes + open_sizes} sizes timed" if open_sizes else f"At all {sizes} sizes timed"
-    at_all = "At the one size timed" if sizes + open_sizes == 1 else timed
+    timed_at = results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
+    with_both = "timed" if sizes + open_sizes == timed_at else "timed with both"
+    timed = (
+        f"At {sizes} of {sizes + open_sizes} sizes {with_both}"
+        if open_sizes
+        else f"At all {sizes} sizes {with_both}"
+    )
+    at_all = f"At the one size {with_both}" if sizes + open_sizes == 1 else timed
     own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
     had = "had" if (own if 0 < ahead < sizes else confirmed) else "seemed to have"
-    text = f"{at_all}, a digital second-order optimizer {had} a shorter step than the device"
+    several = sum(results.infos[label].modelled for label in set(results.timed_costs[c.OPTIMIZER])) > 1
+    every = "every optimizer on a device" if several else "the device"
+    text = f"{at_all}, a digital second-order optimizer {had} a shorter step than {every}"
     if ahead:
-        beaten = [str(lead.runner_up) for (*_, lead), first in zip(duels, won, strict=True) if first]
-        lead_words = f"device {had} a shorter step than {_rivals(results, beaten)}"
-        text = f"{at_all}, the {lead_words}"
+        leading = [
+            (lead.optimizer, str(lead.runner_up)) for _, device, lead in duels if lead.optimizer == device
+        ]
+        first, beaten = ([each[place] for each in leading] for place in (0, 1))
+        who = f"the quickest optimizer on a device, {_named(results, first)}," if several else "the device"
+        lead_words = f"{who} {had} a shorter step than {_rivals(results, beaten)}"
+        text = f"{at_all}, {lead_words}"
     if 0 < ahead < sizes:
         fewer = bool(open_sizes) or ahead <= sizes / 2
         named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-        text = f"The {lead_words}, at {ahead} of {sizes + open_sizes} sizes timed"
+        text = (
+            f"{lead_words[:1].upper()}{lead_words[1:]}, at {ahead} of {sizes + open_sizes} sizes {with_both}"
+        )
         text += f": {named}" if fewer else f", all but {named}"
     if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
-        doubt = f"not tested: that takes {MINIMUM_PAIRS} paired iterations from {MINIMUM_PROCESSES} processes"
+        pairs, processes = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
+        doubt = f"not tested: that takes {pairs} paired iterations from {processes} processes"
     elif sizes == 1:
         doubt = duels[0][-1].doubt or "confirmed"
     elif 0 < ahead < sizes and 0 < confirmed < sizes:
@@ -103,6 +117,12 @@ def _bottom_line(results: Results) -> Text:
         doubt = f"differences confirmed at {told}"
     bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
     return f"{text} ({doubt}{bounds}).", "", ""
+
+
+def _named(results: Results, labels: Sequence[str]) -> str:
+    """Return the names of the optimizers on a device that led, or that they differ between sizes."""
+    names = list(dict.fromkeys(paragraphs.name(results, label) for label in labels))
+    return quantities.listed(names) if len(names) <= _NAMED else "another one by size"
 
 
 def _rivals(results: Results, beaten: Sequence[str]) -> str:
@@ -183,7 +203,8 @@ def _not_asked(results: Results, judged: Sequence[Verdict]) -> str:
     asked = {
         "the cost of a step": len(results.cost_summary) > 0,
         "a device": any(info.modelled for info in results.infos.values()),
-        "training": len(c.outside_sweeps(training)) > 0,
+        "training without a swept setting" if len(training) else "training": len(c.outside_sweeps(training))
+        > 0,
         "an imperfect device": len(training) > len(c.outside_sweeps(training)) or bool(results.device_pairs),
         "any claim of arXiv 2405.13817 (the study “paper” tests them)": any(
             each.name != "not tested" for each in judged

@@ -1,12 +1,15 @@
 """The finding on convergence: TNGD's training against its rivals, at the study's settings, then with all of them tuned.
 
 One optimizer ends lower than another if the exact two-sided signed-rank test over paired seeds says so, p ≤ 5 % after
-Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. With fewer seeds than can
-decide anything the counts are given, as "too few to tell".
+Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. Where the setting compared
+is the lowest of several on the same seeds, p is multiplied by their number: of ten settings alike the lowest is else
+told lower than a rival alike in 10 %. With fewer seeds than can decide anything the counts are given, as "too few to
+tell".
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -212,14 +215,14 @@ class EndedSection:
             shown[other] = f"{self.infos[other].title} ({_median_loss(runs) or _no_number(runs)})"
         if not (self.runs(device)[c.STATUS] == "ok").any():
             return [f"The others: {quantities.listed(list(shown.values()))}"] if shown else []
-        compared = self._compared(device, others, TRAINING_LOSS)
-        needed = seeds_needed(len(compared))
+        compared, needed = self._compared(device, others, TRAINING_LOSS), self.needed(device, others)
         decided: dict[str, list[str]] = {}
         unconfirmed, few = [], []
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                few.append(f"It is lower than {text} in {found.lower} of {found.seeds} paired seeds")
+                pairs = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+                few.append(f"It is lower than {text} in {found.lower} of {pairs}")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault(found.direction, []).append(text)
             else:
@@ -248,9 +251,8 @@ class EndedSection:
         leads = medians[device] != rivals[best] and medians.index[0] == device
         extreme, side = ("highest", "above") if larger else ("lowest", "below")
         rank = f"the {extreme}, before" if leads else f"not {side} that of"
-        doubt = _doubt(
-            self._compared(device, others, score), best, "higher" if larger else "lower", leads=bool(leads)
-        )
+        compared, needed = self._compared(device, others, score), self.needed(device, others)
+        doubt = _doubt(compared, needed, best, "higher" if larger else "lower", leads=bool(leads))
         return f"Its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
 
     def undecided(self, device: str, others: Sequence[str], score: CurveMetric, best: str) -> str:
@@ -259,7 +261,7 @@ class EndedSection:
         They are not where the test and the medians point in different directions.
         """
         compared = self._compared(device, others, score)
-        if best in compared and compared[best][0].seeds < seeds_needed(len(compared)):
+        if best in compared and compared[best][0].seeds < self.needed(device, others):
             return "too few to tell"
         medians = self.medians(score, [device, best])
         if best not in compared or compared[best][1] > 1.0 - LEVEL or len(medians) < 2:
@@ -281,8 +283,32 @@ class EndedSection:
             )
             if len(differences):
                 found[other] = paired_difference(differences)
-        adjusted = holm([each.p for each in found.values()])
+        chosen = self._chosen(device, others)
+        adjusted = holm([min(1.0, each.p * chosen[other]) for other, each in found.items()])
         return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
+
+    def needed(self, device: str, others: Sequence[str]) -> int:
+        """Return how many paired seeds can decide that `device` differs from one of `others`."""
+        chosen = [
+            number for other, number in self._chosen(device, others).items() if self._paired(device, other)
+        ]
+        return seeds_needed(len(chosen) * max(chosen, default=1))
+
+    def _paired(self, device: str, other: str) -> bool:
+        return len(differences_by_seed(self.part, device, other)) > 0
+
+    def _chosen(self, device: str, others: Sequence[str]) -> dict[str, int]:
+        """Return of how many pairs of settings that of `device` and each of `others` is the lowest."""
+        kinds = {
+            label: (exact_natural() if info.method in exact_natural() else (info.method,), info.tuned)
+            for label, info in self.infos.items()
+        }
+        ran, shown = (
+            Counter(kinds[label] for label in self.labels()),
+            Counter(kinds[label] for label in others),
+        )
+        own = ran[kinds[device]]
+        return {other: own * (ran[kinds[other]] if shown[kinds[other]] == 1 else 1) for other in others}
 
 
 def _median_loss(runs: pd.DataFrame) -> str:
@@ -299,7 +325,12 @@ def _no_number(runs: pd.DataFrame) -> str:
 
 
 def _doubt(
-    compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str, *, leads: bool
+    compared: Mapping[str, tuple[PairedDifference, float]],
+    needed: int,
+    best: str,
+    better: str,
+    *,
+    leads: bool,
 ) -> str:
     """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`.
 
@@ -308,8 +339,9 @@ def _doubt(
     if best not in compared:
         return "no difference confirmed"
     found, p = compared[best]
-    if found.seeds < seeds_needed(len(compared)):
-        return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
+    if found.seeds < needed:
+        seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+        return f"{better} in {getattr(found, better)} of {seeds}, too few to tell"
     if p > 1.0 - LEVEL:
         return "no difference confirmed"
     test = f"{_TEST}, {found.seeds} paired seeds"

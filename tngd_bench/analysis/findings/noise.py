@@ -89,13 +89,13 @@ def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list
 
 
 def _head(decided: Sequence[ScoredTolerance], base: str) -> str:
-    score = next((each.score.score for each in decided if each.score is not None), None)
-    scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
-    shown = "" if score is None else f"; {score.title} from → to"
+    further = dict.fromkeys(each.score.score for each in decided if each.score is not None)
+    titles = " or ".join(score.title for score in further)
     return (
         f"Levels no worse than {base} on the same seed, by final "
-        f"{' and '.join(each.title for each in scores)}. "
-        f"Margins: {' and '.join(margin_text(each) for each in scores)} (paired signed-rank test at 5 %{shown})."
+        f"{' and '.join(filter(None, (TRAINING_LOSS.title, titles)))}. "
+        f"Margins: {' and '.join(map(margin_text, (TRAINING_LOSS, *further)))} "
+        f"(paired signed-rank test at 5 %{f'; {titles} from → to' if further else ''})."
     )
 
 
@@ -121,9 +121,20 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
 
 
 def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:
-    """Return ", ideal device 93 to 97 %" for the scores of several settings; "" where there are none."""
-    scores = [100 * each.score.ideal for each in own if each.score is not None]
-    return f", ideal device {min(scores):.0f} to {max(scores):.0f} %" if scores else ""
+    """Return ", ideal level 93 to 97 %" for the scores of several settings; "" where there is not one kind."""
+    scores = [each.score for each in own if each.score is not None]
+    if len({each.score for each in scores}) != 1:
+        return ""
+    ends = sorted(each.ideal for each in scores)
+    return f", ideal level {_from_to(scores[0], ends[0], ends[-1], 'to')}"
+
+
+def _from_to(tolerance: Tolerance, first: float, last: float, word: str = "→") -> str:
+    """Return two values of the score that is judged, e.g. "93 → 97 %"."""
+    metric = tolerance.score.metric
+    if metric.share:
+        return f"{100 * first:.0f} {word} {100 * last:.0f} %"
+    return f"{quantities.metric(first, metric)} {word} {quantities.metric(last, metric)}"
 
 
 def _harshness(tolerance: Tolerance) -> float:
@@ -172,14 +183,16 @@ def _change(each: ScoredTolerance) -> str:
     levels = each.score.levels[each.score.levels["seeds"] == each.score.seeds]
     level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
     there = levels.loc[levels["level"] == level, "median"]
-    ideal = f"{100 * each.score.ideal:.0f}"
     if there.empty or np.isnan(float(there.iloc[0])):
-        return f", {ideal} % → diverged"
-    return f", {ideal} → {100 * float(there.iloc[0]):.0f} %"
+        return f", {quantities.metric(each.score.ideal, each.score.score.metric)} → diverged"
+    return f", {_from_to(each.score, each.score.ideal, float(there.iloc[0]))}"
 
 
 def tolerance_text(tolerance: Tolerance) -> str:
-    """Return one tolerance as a predicate: "no worse than ideal up to programming error = 0.01, worse from 0.1 on"."""
+    """Return one tolerance as a predicate: "no worse than ideal up to programming error = 0.01, worse from 0.1 on".
+
+    The ideal level is that of the device without this imperfection, which may have others.
+    """
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
@@ -187,7 +200,7 @@ def tolerance_text(tolerance: Tolerance) -> str:
         value_text(tolerance.parameter, level) for level in (tolerance.worst_inside, tolerance.first_outside)
     )
     ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
-    behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
+    behind = f"({tolerance.seeds} seeds; ideal level {ideal}){_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
         if not tolerance.undecided:

@@ -16,9 +16,8 @@ from tngd_bench.analysis.findings import convergence, noise
 from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.statistics.paired import seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.analysis.training.tolerance import is_imperfection, larger_is_milder
+from tngd_bench.analysis.training.tolerance import Tolerance, is_imperfection, larger_is_milder
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.store import columns as c
@@ -49,13 +48,16 @@ Text = tuple[str, str, str]
 def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int]:
     """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
 
-    A device with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The
-    number is that of the sizes where nobody leads for that.
+    Of several sections at one size that with the most optimizers counts: times of two sections are not paired. A device
+    with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The number is
+    that of the sizes where nobody leads for that.
     """
     infos, found, open_sizes = results.infos, [], 0
     costs = results.timed_costs.assign(total_s=lambda frame: frame["at_least_s"])
     bounded = set(results.unstated("cost"))
-    for setting, part in c.groups(costs, iteration_cost.SETTING):
+    for setting, every in c.groups(costs, iteration_cost.SETTING[1:]):
+        sections = [part for _, part in every.groupby(c.GROUP, sort=True)]
+        part = max(sections, key=lambda part: part[c.OPTIMIZER].nunique())
         ranked = leads.by_median(part)
         device = next((label for label in ranked if infos[label].modelled), None)
         rival = leads.strongest_digital(part, infos)
@@ -105,11 +107,12 @@ def cost(results: Results) -> Text | None:
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
     others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
     bold = time(own)
-    return f"A step {where(own)}: device {bold}{others}.", bold, "step"
+    taken = f"device {bold}" if len(devices) == 1 else f"{name(results, own[c.OPTIMIZER])} {bold}"
+    return f"A step {where(own)}: {taken}{others}.", bold, "step"
 
 
 def bottleneck(results: Results) -> Text | None:
-    """Return the longest part of the device's step, and whether a rival is quicker than all the rest of it."""
+    """Return the longest part of the device's step, and whether rivals are quicker than all the rest of it."""
     devices, digital, exact = contestants(results)
     if devices.empty or pd.isna(devices.iloc[0]["total_median_s"]):
         return None
@@ -127,14 +130,16 @@ def bottleneck(results: Results) -> Text | None:
     longest = max(parts, key=lambda part: parts[part])
     bold = f"{quantities.seconds(parts[longest])} of {quantities.seconds(total)}"
     text = f"{longest}: {bold}."
-    rivals = exact if len(exact) else digital
-    if len(rivals):
-        rest, rival = total - parts[longest], rivals.iloc[0]
-        beside = "exceeds" if rest > rival["total_median_s"] else "is below"
-        text += (
-            f" The rest, {quantities.seconds(rest)}, {beside} {name(results, rival[c.OPTIMIZER])}'s "
-            f"{quantities.seconds(rival['total_median_s'])}."
-        )
+    rest, beside = total - parts[longest], dict[str, list[str]]()
+    # the exact solve first; what exceeds that exceeds the quickest of all too
+    for rival in c.each(pd.concat([exact.head(1), digital.head(1)]).drop_duplicates(c.OPTIMIZER)):
+        if "exceeds" not in beside:
+            side = "exceeds" if rest > rival.total_median_s else "is below"
+            time_of = f"{name(results, rival.optimizer)}'s {quantities.seconds(rival.total_median_s)}"
+            beside.setdefault(side, []).append(time_of)
+    if beside:
+        told = " but ".join(f"{side} {' and '.join(times)}" for side, times in beside.items())
+        text += f" The rest, {quantities.seconds(rest)}, {told}."
     return text, bold, "step"
 
 
@@ -143,9 +148,7 @@ def learning(results: Results) -> Text | None:
     section = convergence.main_training(results)
     if section is None:
         return None
-    infos, tuned = results.infos, section.labels(tuned=True)
-    devices = [label for label in section.labels() if infos[label].modelled]
-    labels = tuned if tuned and (not devices or set(devices) & set(tuned)) else section.labels()
+    infos, labels = results.infos, _ranked(section)
     score = leading(section.part)
     score = score if section.part[score.final].notna().any() else TRAINING_LOSS
     ran = section.part[section.part[c.OPTIMIZER].isin(labels)]
@@ -153,7 +156,7 @@ def learning(results: Results) -> Text | None:
     if ranked.empty:
         return None
     first = next((str(label) for label in ranked.index if infos[label].modelled), str(ranked.index[0]))
-    all_tuned, seeds = set(labels) <= set(tuned), ran[c.SEED].nunique()
+    all_tuned, seeds = all(infos[label].tuned for label in labels), ran[c.SEED].nunique()
     names = section.without_tuned().infos if all_tuned else infos
     bold = quantities.metric(ranked[first], score.metric)
     where = f"{ran[c.PROBLEM].iloc[0]}{', all tuned,' if all_tuned else ''}"
@@ -168,33 +171,51 @@ def learning(results: Results) -> Text | None:
 
 
 def tolerance(results: Results) -> Text | None:
-    """Return the harshest level of each imperfection that every setting tried stands, or what devices were judged."""
+    """Return the harshest level of each imperfection that every setting judged stands, and how devices were judged."""
     swept = [each.both for each in results.scored_tolerances if is_imperfection(each.both.parameter)]
+    found = [each for each in (_swept(results, swept), _devices(results)) if each is not None]
+    if found:
+        return " ".join(text for text, _ in found), found[0][1], "tolerance"
+    note = swept[0].note if swept else ""
+    return (f"{note[0].upper()}{note[1:]}.", "", "tolerance") if note else None
+
+
+def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | None:
+    """Return what the sweeps that were judged tell, and the number in it; None where none was."""
     by_name: dict[str, list[float]] = {}
     for each in swept:
         if not each.note:
             by_name.setdefault(each.parameter, []).append(each.worst_inside)
     strictest = {
-        name: max(levels) if larger_is_milder(name) else min(levels)
+        name: value_text(name, max(levels) if larger_is_milder(name) else min(levels))
         for name, levels in by_name.items()
         if not np.isnan(levels).any()
     }
-    if strictest:
-        levels = {name: value_text(name, level) for name, level in strictest.items()}
-        shown = [f"{parameter_name(name)} {level}" for name, level in levels.items()][:MOST_IMPERFECTIONS]
-        more = len(levels) - len(shown)
-        base = noise.base_of(results, swept)
-        than = "ideal with" if base == "the ideal device" else f"{base}:"
-        text = f"No worse than {than} {', '.join(shown)}"
-        return f"{text}{f', and {more} more' if more else ''}.", next(iter(levels.values())), "tolerance"
-    if pairs := results.device_pairs:
-        named = ", ".join(f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs[:2])
-        others = f", and {len(pairs) - 2} more" if len(pairs) > 2 else ""
-        return f"Beside the ideal device, training ends: {named}{others}.", pairs[0].verdict, "tolerance"
-    if not swept:
+    base = noise.base_of(results, swept)
+    than = "ideal with" if base == "the ideal device" else f"{base}:"
+    told = {
+        f"No worse than {than}": [f"{parameter_name(name)} {level}" for name, level in strictest.items()],
+        "At no level tried for certain:": [parameter_name(name) for name in by_name if name not in strictest],
+        "Not judged in every setting:": sorted(
+            {parameter_name(each.parameter) for each in swept if each.note}
+        ),
+    }
+    text = " ".join(f"{words} {_few(own)}." for words, own in told.items() if own)
+    return (text, next(iter(strictest.values()), "")) if by_name else None
+
+
+def _devices(results: Results) -> tuple[str, str] | None:
+    """Return how training ended on imperfect devices beside the ideal one, and the first verdict."""
+    if not (pairs := results.device_pairs):
         return None
-    note = next((each.note for each in swept if each.note), "at no level tried for certain")
-    return f"{note[0].upper()}{note[1:]}.", "", "tolerance"
+    named = _few([f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs], 2)
+    return f"Beside the ideal device, training ends: {named}.", pairs[0].verdict
+
+
+def _few(texts: Sequence[str], most: int = MOST_IMPERFECTIONS) -> str:
+    """Return the first of `texts`, and how many more there are."""
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f", and {more} more" if more > 0 else "")
 
 
 def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
@@ -211,15 +232,29 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 def measure_next(results: Results) -> Text | None:
     """Return what would decide the first question that this study leaves open."""
     found, _ = duels(results)
-    few = sum(lead.ratio is None or not lead.ratio.tested for *_, lead in found)
-    if few:
-        needed = f"{iteration_cost.MINIMUM_PROCESSES} processes"
-        return f"{needed} per size: {few} of {len(found)} sizes had too few for a test.", needed, "cost"
+    untested = [lead.ratio for *_, lead in found if lead.ratio is None or not lead.ratio.tested]
+    if untested:
+        least = iteration_cost.MINIMUM_PROCESSES
+        short = any(ratio is None or ratio.processes < least for ratio in untested)
+        needed = f"{least} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
+        sizes = f"{len(found)} size{'s' * (len(found) != 1)}"
+        return f"{needed} per size: {len(untested)} of {sizes} had too few for a test.", needed, "cost"
     section = convergence.main_training(results)
     if section is None:
         return None
-    rivals, seeds = len(set(section.part[c.METHOD])) - 1, section.part[c.SEED].nunique()
-    if rivals < 1 or seeds >= seeds_needed(rivals):
+    labels, seeds = _ranked(section), section.part[c.SEED].nunique()
+    first = next((label for label in labels if section.infos[label].modelled), labels[0])
+    enough = section.needed(first, [label for label in labels if label != first])
+    if len(labels) < 2 or seeds >= enough:
         return None
-    bold = f"{seeds_needed(rivals)} seeds"
-    return f"{bold} in place of {seeds}: fewer cannot rank {rivals + 1} optimizers.", bold, "learning"
+    bold = f"{enough} seeds"
+    several = len({section.infos[label].method for label in labels}) < len(labels)
+    ranked = f"{len(labels)} {'settings of ' if several else ''}optimizers"
+    return f"{bold} in place of {seeds}: fewer cannot rank {ranked}.", bold, "learning"
+
+
+def _ranked(section: convergence.EndedSection) -> list[str]:
+    """Return the optimizers ranked by score: the tuned ones alone if they have a device, or nobody has."""
+    tuned = section.labels(tuned=True)
+    devices = {label for label in section.labels() if section.infos[label].modelled}
+    return tuned if tuned and (not devices or devices & set(tuned)) else section.labels()

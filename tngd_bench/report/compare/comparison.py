@@ -29,7 +29,7 @@ from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
 _NO_COST = "No cost was measured at a setting that both stores hold."
-_DIFFERENCES = "Entries of study and environment that differ; times of day are left out."
+_DIFFERENCES = "Entries of study and environment that differ, and settings of one optimizer; no times of day."
 
 
 def build_comparison(
@@ -70,7 +70,7 @@ def headlines(found: TwoStores) -> tuple[tuple[str, str], ...]:
     """Return the differences in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
-        ("Training", _training_words(found.training)),
+        ("Training", _training_words(found)),
         ("Conditions", _conditions(found)),
     )
 
@@ -80,46 +80,61 @@ def _cost_words(costs: pd.DataFrame) -> str:
         return _NO_COST
     middle = float(costs["ratio"].median())
     text = (
-        f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×. "
-        "This ratio includes changes of the machine's speed between the two runs."
+        f"Of {_number(len(costs), 'shared setting')} the median ratio B/A in seconds is "
+        f"{quantities.significant(middle)}×. This ratio includes changes of the machine's speed between the two runs."
     )
-    relative = costs[costs["relative_low"].notna() & (costs[c.OPTIMIZER] != costs["reference"])]
+    others = costs[costs[c.OPTIMIZER] != costs["reference"]]
+    relative = others[others["relative_low"].notna()]
     if len(relative):
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
         text += (
-            f" Relative to SGD in the same store, of {len(relative)} settings B is slower in {up} and faster in {down} "
-            f"(95 % intervals with the spread from run to run; {len(relative) / 20:.2g} leave out 1 by chance)."
+            f" Relative to SGD in the same store, of {_number(len(relative), 'setting')} B is slower in {up} and "
+            f"faster in {down} (95 % intervals with the spread from run to run; {len(relative) / 20:.2g} leave out 1 "
+            "by chance)."
         )
-    else:
+    elif others["relative"].notna().any():
         text += " Relative to SGD: not tested, as that takes three processes of each."
+    else:
+        text += " Relative to SGD: not known, as no other optimizer was timed beside it in both stores."
     counted = costs[costs["a_flops"].notna() & costs["b_flops"].notna()]
     changed = int((counted["a_flops"] != counted["b_flops"]).sum())
     return f"{text} Counted operations differ in {changed} of {len(counted)}."
 
 
-def _training_words(training: pd.DataFrame) -> str:
+def _number(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _training_words(found: TwoStores) -> str:
+    training = found.training
+    unlike = f" Not compared, as other data were trained or evaluated on: {', '.join(found.unlike)}."
+    unlike = unlike if found.unlike else ""
     if training.empty:
-        return "No training run is shared."
+        return f"No training run is shared.{unlike}"
     pairs, equal = int(training["pairs"].sum()), int(training["equal"].sum())
     lower = int(training["b_lower"].sum())
     return (
-        f"{pairs} pairs of equal setting and seed: final loss equal to the bit in {equal}, lower in B in {lower}, "
-        f"higher in {pairs - equal - lower}. Diverged: {int(training['a_diverged'].sum())} in A, "
-        f"{int(training['b_diverged'].sum())} in B."
+        f"{_number(pairs, 'pair')} of equal setting and seed: final loss equal to the bit in {equal}, lower in B in "
+        f"{lower}, higher in {pairs - equal - lower}. Diverged: {int(training['a_diverged'].sum())} in A, "
+        f"{int(training['b_diverged'].sum())} in B.{unlike}"
     )
 
 
 def _conditions(found: TwoStores) -> str:
     environment = c.only(found.differences, where="environment")["name"]
     study = c.only(found.differences, where="study")["name"]
+    changed = len(c.only(found.differences, where=c.SETTINGS))
+    other = (
+        f" {changed} optimizer{'s' * (changed != 1)} of one name ran with other settings." if changed else ""
+    )
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
     text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
     same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads
     spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
     return (
-        f"{text} Study: {same}; {len(found.only)} setting{'s are' if len(found.only) != 1 else ' is'} in one store "
-        f"only. Spread from run to run in intervals of cost: {spread}."
+        f"{text} Study: {same}.{other} {_number(len(found.only), 'setting')} {'is' if len(found.only) == 1 else 'are'} "
+        f"in one store only. Spread from run to run in intervals of cost: {spread}."
     )
 
 
@@ -170,6 +185,12 @@ def compared_chart(both: Compared) -> Chart | None:
     related = costs["relative"].notna() & (costs[c.OPTIMIZER] != costs["reference"])
     column = "relative" if related.any() else "ratio"
     shown = costs[related] if related.any() else costs
+    left = len(costs) - len(shown) - int((costs[c.OPTIMIZER] == costs["reference"]).sum())
+    alone = (
+        f" In the table alone, without SGD beside it: {_number(left, 'setting')}."
+        if related.any() and left
+        else ""
+    )
     present = [label for label in infos if label in set(shown[c.OPTIMIZER])]
     for place, label in enumerate(present):
         own = c.only(shown, optimizer=label)
@@ -191,7 +212,7 @@ def compared_chart(both: Compared) -> Chart | None:
         f"Ratio of median times per iteration against N. {_cost_words(costs)}",
         "Relative to SGD of the same store where it was timed, with 95 % intervals (Welch's over processes, and the "
         "spread from run to run); else the ratio of seconds, which has none. Total, measured digital + modelled "
-        "device. Points of one N are drawn side by side.",
+        f"device. Points of one N are drawn side by side.{alone}",
         figure,
         costs.reset_index(drop=True),
     )

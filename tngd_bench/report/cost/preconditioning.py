@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import optimizer_names, quantities
+from tngd_bench.analysis.cost.iteration_cost import SETTING
 from tngd_bench.analysis.cost.products_saved import products_saved
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
@@ -35,32 +37,45 @@ def preconditioning_sections(results: Results) -> tuple[Section, ...]:
         Section(
             ANCHOR,
             "What a device saves conjugate gradients",
-            points=_limits(saved),
+            points=savings(saved),
             charts=charts_of(ANCHOR, results),
             tables=(_table(saved, results.infos),),
         ),
     )
 
 
-def _limits(saved: pd.DataFrame) -> tuple[str, ...]:
-    """Return up to which programming error a device saves products, by what else its label says and size."""
+def savings(saved: pd.DataFrame) -> tuple[str, ...]:
+    """Return up to which programming error a device saves products, by setting and by what else its label says."""
     errors = saved[c.OPTIMIZER].map(lambda label: float(label_texts(label).get(_ERROR, "nan")))
     beside = saved[c.OPTIMIZER].map(_without_error)
     said = []
     swept = saved.assign(error=errors, beside=beside)[errors.notna()]
-    for row, part in c.groups(swept, [c.PARAMETERS, "beside"]):
+    name, level = parameter_name(_ERROR), quantities.level
+    for row, part in c.groups(swept, [*SETTING, "beside"]):
         ordered = part.sort_values("error")
         helps = ordered["reached"] & (ordered["saved"] > 0)
-        name, at = parameter_name(_ERROR), f"N = {quantities.count(float(row[c.PARAMETERS]))}"
-        level = quantities.level
+        several = (
+            swept.loc[(swept[SETTING] == [row[key] for key in SETTING]).all(axis=1), "beside"].nunique() > 1
+        )
+        who = _device(part.iloc[0], {_ERROR}) if several else "the device"
+        size = ("N", c.PARAMETERS), ("b", c.BATCH_SIZE), ("d_z", c.OUTPUTS)
+        varied = [each for each in size if each == size[0] or swept[each[1]].nunique() > 1]
+        at = ", ".join(f"{sign} = {quantities.count(float(row[key]))}" for sign, key in varied)
+        saves = f"At {at} {who} saves products"
         if helps.all():
             worst = float(ordered["error"].iloc[-1])
-            said.append(f"At {at} the device saves products at every {name} tried, up to {level(worst)}.")
+            said.append(f"{saves} at every {name} tried, up to {level(worst)}.")
+            continue
+        first = float(ordered.loc[~helps, "error"].iloc[0])
+        milder = ordered.loc[(ordered["error"] < first), "error"]
+        up_to = f"up to a {name} of {level(float(milder.iloc[-1]))}" if len(milder) else f"at no {name} tried"
+        again = [level(error) for error in ordered.loc[helps & (ordered["error"] > first), "error"]]
+        if again and not len(milder):
+            said.append(f"{saves} at a {name} of {quantities.listed(again)}, and at no other tried.")
+        elif again:
+            said.append(f"{saves} {up_to}, not at {level(first)}, and again at {quantities.listed(again)}.")
         else:
-            first = float(ordered.loc[~helps, "error"].iloc[0])
-            milder = ordered.loc[(ordered["error"] < first), "error"]
-            up_to = f"up to a {name} of {level(float(milder.iloc[-1]))}" if len(milder) else "at none tried"
-            said.append(f"At {at} the device saves products {up_to}; from {level(first)} on it does not.")
+            said.append(f"{saves} {up_to}; from {level(first)} on it does not.")
     return tuple(said)
 
 
@@ -112,9 +127,9 @@ def products_chart(results: Results, saved: pd.DataFrame) -> Chart:
     )
 
 
-def _device(row: Any) -> str:
+def _device(row: Any, without: Collection[str] = ()) -> str:
     """Return what the device of a row is, without the settings that it has in common with the plain solve."""
-    beside = label_texts(row.plain)
+    beside = {*label_texts(row.plain), *without}
     own = {name: text for name, text in label_texts(row.optimizer).items() if name not in beside}
     preset = own.pop(c.DEVICE, "") or registry.get("ngd-cg-device").defaults[c.DEVICE]
     return optimizer_names.name(str(preset), own)

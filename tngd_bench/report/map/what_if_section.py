@@ -13,6 +13,7 @@ from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.cost.iteration_cost import SETTING
+from tngd_bench.analysis.cost.leads import strongest_digital
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
@@ -81,12 +82,13 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
 def decides(view: MapView, use: DeviceUse) -> str:
     """Return the longest part of the device's iteration at the largest measured size, and the break-even link rate."""
     calibrations, summary, name = view.calibrations, view.results.cost_summary, view.device_name
-    main = calibrations.main
-    here = c.only(
-        summary, batch_size=main[c.BATCH_SIZE], outputs=main[c.OUTPUTS], optimizer=calibrations.device_label
+    timed = c.only(summary, problem=calibrations.counts.problem, optimizer=calibrations.device_label)
+    main = {size: calibrations.main[size] for size in (c.BATCH_SIZE, c.OUTPUTS)}
+    here = c.only(timed, **main)
+    own = (timed if here.empty else here).sort_values(c.PARAMETERS, kind="stable").iloc[-1]
+    beside = summary[(summary[SETTING] == own[SETTING]).all(axis=1)].sort_values(
+        "total_median_s", kind="stable"
     )
-    own = here.sort_values(c.PARAMETERS, kind="stable").iloc[-1]
-    beside = summary[(summary[SETTING] == own[SETTING]).all(axis=1)]
     exact = beside[beside[c.OPTIMIZER].isin(break_even.exact_labels(calibrations))]
     if pd.isna(own["total_median_s"]):
         return (
@@ -107,26 +109,35 @@ def decides(view: MapView, use: DeviceUse) -> str:
     )
     if exact.empty:
         return f"{head}. No exact natural gradient was timed there."
-    rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
-    rival_name = view.infos[str(rival[c.OPTIMIZER])].title
-    level = _level(view, use, own, rival_name, float(rival["total_median_s"]))
+    rival = exact.iloc[0]
+    rival_name, rival_s = view.infos[str(rival[c.OPTIMIZER])].title, float(rival["total_median_s"])
+    rate, alone = _rate(view, use, own, rival_s), use.device.transfers_by_link_alone
+    rest = "host and relaxation alone exceed" if alone else "all but the link takes longer than"
+    level = (
+        f"No link rate is enough there: {rest} the {quantities.seconds(rival_s)} of {rival_name}"
+        if rate is None
+        else f"It is as fast as {rival_name} at {quantities.bit_rate(rate)}"
+    )
+    quickest = view.infos[str(strongest_digital(beside.assign(total_s=beside["total_median_s"]), view.infos))]
+    if rate is not None and quickest.label != rival[c.OPTIMIZER]:
+        least = _rate(
+            view, use, own, float(c.only(beside, optimizer=quickest.label)["total_median_s"].iloc[0])
+        )
+        at = "at no link rate" if least is None else f"at {quantities.bit_rate(least)}"
+        level += f", and as {quickest.title}, the quickest digital one there, {at}"
     texts = [text for text in view.crossover_texts if rival_name in text]
     return f"{head}. {level}." + (f" Modelled: {texts[0]}." if texts else "")
 
 
-def _level(view: MapView, use: DeviceUse, own: pd.Series, rival: str, rival_s: float) -> str:
-    """Return the link rate at which the device's step, a row of the summary, is as long as its rival's."""
-    main, alone = view.calibrations.main, use.device.transfers_by_link_alone
-    size = int(own[c.PARAMETERS])
-    line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
-    bits = float("nan") if line is None else float(line.bits[0])
-    rate = use.device.link_rate_bits_per_s
+def _rate(view: MapView, use: DeviceUse, own: pd.Series, rival_s: float) -> float | None:
+    """Return the link rate, bits/s, at which the step of a row of the summary takes `rival_s`; None for none."""
+    size, outputs, batch_size = (int(own[name]) for name in (c.PARAMETERS, c.OUTPUTS, c.BATCH_SIZE))
+    line = break_even.line(view.calibrations, use, size, outputs, (batch_size,), draws=1)
+    bits, rate = float("nan") if line is None else float(line.bits[0]), use.device.link_rate_bits_per_s
+    alone = use.device.transfers_by_link_alone
     linked = float(own[c.WRITE_S] + own[c.READ_S]) if alone else 0.0 if rate is None else bits / rate
     rest_s = float(own["total_median_s"]) - linked
-    if rival_s <= rest_s:
-        rest = "host and relaxation alone exceed" if alone else "all but the link takes longer than"
-        return f"No link rate is enough there: {rest} the {quantities.seconds(rival_s)} of {rival}"
-    return f"It is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
+    return None if rival_s <= rest_s else bits / (rival_s - rest_s)
 
 
 _KINDS = ("write", "relax", "read")

@@ -116,6 +116,8 @@ def _section(section: Section) -> list[str]:
     if section.statements:
         told = (f"- **{escaped(term)}**: {escaped(sentence)}" for term, sentence in section.statements)
         lines += ["", *told]
+    if section.command:
+        lines += ["", f"    {' '.join(section.command.split())}"]
     for chart in section.charts:
         lines += ["", f"![{escaped(chart.alt)}](figures/{chart.name}.svg)"]
     for table in section.tables:

@@ -207,7 +207,7 @@ def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
     if not lost:
         recorded = table["margin"].astype(float).dropna()
         least = f", the least recorded {_margin(recorded.min())}" if len(recorded) else ""
-        trainings = f"all {ran} trainings on programmed arrays"
+        trainings = f"{'the one training' if ran == 1 else f'all {ran} trainings'} on programmed arrays"
         return f"Stability margin: above 0 in every iteration of {trainings}{least}.", shown
     worst = table.sort_values("margin", kind="stable").iloc[0]
     where = levels_text(worst)

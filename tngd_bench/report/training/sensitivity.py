@@ -60,8 +60,8 @@ def _sweeps(results: Results) -> Iterator[SweepView]:
 
 
 _READING = (
-    "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
-    "milder one are worse than the same seed's ideal run by less than a margin. It is outside if it and every harsher "
+    "Levels from mild to harsh, evenly spaced. Grey: the ideal level over seeds. A level is inside if it and every "
+    "milder one are worse than the same seed's run there by less than a margin. It is outside if it and every harsher "
     "one are worse by more (exact one-sided signed-rank test, p ≤ 5 %). Margins fixed beforehand: {margins}. Crosses: "
     "how many of the seeds run diverged."
 )
@@ -100,7 +100,7 @@ def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
     figure, axes = charting.panel(3.2)
     if len(reference):
         grey: Look = {"color": INK.light, "alpha": 0.1, "linewidth": 0}
-        axes.axhspan(reference.min(), reference.max(), **grey, label="ideal device")
+        axes.axhspan(reference.min(), reference.max(), **grey, label="ideal level")
     for number, (_, run) in enumerate(table.groupby(c.SEED, sort=True)):
         (line,) = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)
         line.set_label("one seed" if number == 0 else "")

@@ -56,7 +56,9 @@ def _rows(results: Results) -> Iterator[_Row]:
                 for row in c.each(both.levels)
             )
             ideal = quantities.metric(judged.ideal, judged.score.metric)
-            where = f"{both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds, ideal {ideal}"
+            where = (
+                f"{both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds, ideal level {ideal}"
+            )
             about = {
                 "imperfection": both.parameter,
                 c.OPTIMIZER: both.optimizer,
@@ -123,10 +125,11 @@ def tolerance_chart(results: Results) -> Chart | None:
     return Chart(
         "tolerance-strip",
         "Imperfections, each from mild to harsh",
-        f"Training on an imperfect device beside the ideal one, same seeds. {told}.",
+        f"Training at levels of an imperfection beside the ideal level, same seeds. {told}.",
         "A level is no worse if it and every milder one lose less than a margin fixed beforehand, against the ideal "
-        "device on the same seed. Judged are the loss and the test score (exact signed-rank test, p ≤ 5 %). *: some "
-        "seeds diverged. One cell alone is a device of the study, with what it reached.",
+        "level on the same seed, that of a device without this imperfection. Judged are the loss and the test score "
+        "(exact signed-rank test, p ≤ 5 %). *: some seeds diverged. One cell alone is a device of the study, with what "
+        "it reached.",
         figure,
         pd.DataFrame(data, columns=["imperfection", c.OPTIMIZER, c.GROUP, "level", "verdict", "ideal"]),
     )

@@ -94,17 +94,34 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
         scales.axis(axes, "x", against, scales.whole)
     axes.set_ylabel(title)
     charting.legend_below(figure, axes)
-    of = f", {lines.words}" if lines.words else ""
+    of, lost = f", {lines.words}" if lines.words else "", _lost(results, case)
     varied = [lines.method, *lines.varied] if lines.method else []
     return Chart(
         slugs.slug(case.group, score.column, against, *varied),
         f"{title[0].upper()}{title[1:]} against {against}{of} ({case.where})",
-        _alt(score, against, bands, infos),
+        _alt(score, against, bands, infos) + lost,
         "Median and quartile band over the finished seeds; evaluation is off the clock."
-        + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
+        + (" A point is a seed's last evaluation up to that time." if against == "time" else "")
+        + lost,
         figure,
         bands.reset_index(drop=True),
     )
+
+
+def _lost(results: Results, case: Convergence) -> str:
+    """Return how many seeds of each optimizer did not finish and are in no line; "" where all have."""
+    final = c.only(c.outside_sweeps(results.final), group=case.group)
+    finished = set(c.only(final, status="ok")[c.OPTIMIZER])
+    # of whom no seed finished the main figure tells
+    labels = {*case.lines.labels, *(set() if case.lines.method else set(final[c.OPTIMIZER]) - finished)}
+    tried = final[final[c.OPTIMIZER].isin(labels) & final[c.STATUS].isin(c.TRIED)]
+    counts = (tried[c.STATUS] != "ok").groupby(tried[c.OPTIMIZER]).agg(["sum", "size"])
+    told = [
+        f"{results.infos[label].title} {counts['sum'][label]} of {counts['size'][label]}"
+        for label in results.infos
+        if label in counts.index and counts["sum"][label]
+    ]
+    return f" Seeds that did not finish, and are in no line: {', '.join(told)}." if told else ""
 
 
 def _main_loss(results: Results) -> Iterator[Convergence]:
@@ -150,23 +167,29 @@ FEWEST_TASKS = 3
 _CLOCKS = {"iterations": "iterations", "modelled": "time, the device's included"}
 
 
-def _profiles(results: Results) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the profiles of optimizers outside sweeps: by iterations, and by time for those with a clock."""
-    shown = panels.main_trials(results)
-    plain = shown[shown[c.SWEEP_PARAMETER].isna()]
-    tasks = profiles.task_times(plain, results.curves, results.targets)
-    if tasks["task"].nunique() < FEWEST_TASKS or tasks[c.OPTIMIZER].nunique() < 2:
-        return
-    timed = profiles.task_times(panels.with_clock(plain, results), results.curves, results.targets)
-    for clock, ran in (("iterations", tasks), ("modelled", timed)):
-        if ran[c.OPTIMIZER].nunique() > 1:
-            yield clock, profiles.profiles(ran, clock)
+def _profiles(results: Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield the profiles of optimizers outside sweeps: by iterations, and by time for those with a clock.
+
+    Sections share one where they trained the same optimizers: what was never tried is not missed. Each comes with the
+    names of its sections, "" where it has them all.
+    """
+    plain = c.outside_sweeps(c.only(panels.main_trials(results), kind="training"))
+    for clock, ran in (("iterations", plain), ("modelled", panels.with_clock(plain, results))):
+        alike: dict[frozenset[str], list[str]] = {}
+        for group, part in ran.groupby(c.GROUP, sort=True):
+            alike.setdefault(frozenset(part[c.OPTIMIZER]), []).append(str(group))
+        for sections in alike.values():
+            own = ran[ran[c.GROUP].isin(sections)]
+            tasks = profiles.task_times(own, results.curves, results.targets)
+            if tasks["task"].nunique() >= FEWEST_TASKS and tasks[c.OPTIMIZER].nunique() > 1:
+                where = quantities.listed(sections) if len(alike) > 1 else ""
+                yield clock, where, profiles.profiles(tasks, clock)
 
 
 @figure_of("convergence", "a performance profile", cases=_profiles, place=30)
-def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
+def profile_chart(results: Results, case: tuple[str, str, pd.DataFrame]) -> Chart:
     """Draw the performance profile on one clock."""
-    (clock, profile), infos, styles = case, results.infos, marks(results.infos)
+    (clock, where, profile), infos, styles = case, results.infos, marks(results.infos)
     figure, axes = charting.panel(3.9)
     for label, rows in charting.by_optimizer(profile, infos):
         own, look = rows.sort_values("tau"), line_style(styles[label], markersize=4)
@@ -179,8 +202,8 @@ def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
     won = ", ".join(f"{infos[row.optimizer].title} {quantities.percent(row.won)}" for row in c.each(starts))
     tasks = int(profile["tasks"].iloc[0])
     return Chart(
-        slugs.slug("performance-profile", clock),
-        f"Performance profile by {_CLOCKS[clock]}",
+        slugs.slug("performance-profile", clock, *([where] if where else [])),
+        f"Performance profile by {_CLOCKS[clock]}{f' ({where})' if where else ''}",
         f"Share of {tasks} tasks (section, target and seed) won, by {_CLOCKS[clock]}: {won}; in "
         f"{quantities.percent(profile['untold'].iloc[0])} the evaluations do not tell who was first.",
         "Dolan-Moré profile up to τ = 4. A miss is within no factor. A task that nobody solved lowers all curves. A "

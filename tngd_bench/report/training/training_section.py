@@ -154,9 +154,10 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
         "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
         "iteration 78 and by 156. A miss is censored: it counts as ∞, and no mean is taken."
     )
-    confidence = part["confidence"].min()
-    if not pd.isna(confidence):
-        caption += f" Intervals of medians: {quantities.percent(confidence)} at least, exact."
+    levels = part[part["tries"] > 1].dropna(subset="confidence").groupby("tries")["confidence"].first()
+    if len(levels):
+        told = (f"{quantities.percent(level)} of {tries} seeds" for tries, level in levels.items())
+        caption += f" Intervals of medians, exact: {', '.join(told)}."
     if part["provenance"].str.startswith("median of").any():
         caption += " A target at the median of reruns is missed by half of these reruns."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
@@ -178,7 +179,7 @@ def _censored(row: Any) -> Cell:
     )
     between = row.after_median >= 0 and not np.isinf(row.iterations_median)
     shown = f"({quantities.count(row.after_median)}, {median}]" if between else median
-    return Cell(row.iterations_median, f"{shown} [{low}, {high}]")
+    return Cell(row.iterations_median, f"{shown} [{low}, {high}]" if row.tries > 1 else shown)
 
 
 def _seconds(row: Any) -> Cell:

@@ -86,15 +86,19 @@ def export_asv(
 
 
 def _frames(records: Records) -> dict[str, pd.DataFrame]:
-    """Return timed iterations, sizes (once per cell of a section), and runs (their last evaluation)."""
-    sizes = records.trials[records.trials["kind"] == "cost"].drop_duplicates(["group", *_CELL])
+    """Return timed iterations, sizes (once per cell of a section) and runs (their last evaluation), if finished."""
+    finished = c.only(records.trials, status="ok")
+    sizes = c.only(finished, kind="cost").drop_duplicates(["group", *_CELL])
     levels = c.completed(records.trials, c.SWEEP).set_index("key")[c.SWEEP].astype(object)
     for mark in ("", "_2"):  # words and flags are told apart by their labels alone
         value = levels[f"sweep_value{mark}"]
         levels[f"sweep_value{mark}"] = value.where(value.notna(), levels[f"sweep_label{mark}"])
-    runs = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
+    iterations, runs = (
+        frame[frame["key"].isin(finished["key"])] for frame in (records.costs, records.curves)
+    )
+    runs = runs.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
     runs = runs.drop(columns=c.SWEEP, errors="ignore").join(levels, on="key")
-    return {"iterations": records.costs, "sizes": sizes, "runs": runs}
+    return {"iterations": iterations, "sizes": sizes, "runs": runs}
 
 
 def _benchmarks(records: Records) -> list[tuple[dict[str, Any], Series]]:
