@@ -4,10 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tngd_bench.datasets.splits import Subset
+from tngd_bench.datasets.splits import DataSplits, Subset
 from tngd_bench.measure import training
 from tngd_bench.measure.training import evaluate, evaluation_points, train
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.problems import registry
 
 
 def test_curve_has_one_row_per_iteration_and_evaluations_at_fixed_ones(instance, digits, config):
@@ -244,3 +245,32 @@ def test_an_error_of_the_model_is_told_as_it_is():
     part = Subset(torch.randn(7, 4), torch.zeros(7, 1))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         training._outputs(torch.nn.Linear(3, 1), part, 3)
+
+
+def test_evaluation_gives_what_a_plain_pass_gives_and_leaves_every_tensor_as_it_was():
+    problem = registry.get("mnist-cnn")
+    model = problem.model(problem.widths(2_000), seed=0)
+    images, classes = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
+    data = DataSplits(images, classes, images[:20], classes[:20], checksum="", source="made up")
+    before = [(one, one.data_ptr(), one.stride()) for one in model.parameters()]
+    seen = []
+    model[0].register_forward_hook(lambda layer, *_: seen.append(layer.weight.stride()))
+    found = evaluate(model, torch.nn.CrossEntropyLoss(), data)
+    assert set(seen) == {(9, 1, 3, 1)}  # channels last: the 3×3 places of one channel each
+    assert [(one, one.data_ptr(), one.stride()) for one in model.parameters()] == before
+    expected = torch.nn.functional.cross_entropy(model.double()(images.double()), classes)
+    assert found["train_loss"] == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_evaluation_hands_a_users_forward_its_images_channels_first():
+    class Viewing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 2, 3)
+
+        def forward(self, images):
+            return self.conv(images).view(len(images), -1)
+
+    images, classes = torch.rand(4, 1, 5, 5), torch.arange(4)
+    data = DataSplits(images, classes, images, classes, checksum="", source="made up")
+    assert math.isfinite(evaluate(Viewing(), torch.nn.CrossEntropyLoss(), data)["test_loss"])

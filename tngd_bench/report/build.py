@@ -91,7 +91,7 @@ def build_report(
     trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(results, {name: other for name, (other, _) in others.items()})
-    parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
+        parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
     front = len(content.sections)
     content = replace(
         content,

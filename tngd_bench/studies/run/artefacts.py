@@ -3,7 +3,6 @@
 import io
 from collections.abc import Collection
 
-import pandas as pd
 import torch
 
 from tngd_bench.measure.training import TrainingResult
@@ -22,6 +21,8 @@ def artefacts(keep: Collection[str], result: TrainingResult) -> dict[str, bytes]
         torch.save(dict(result.weights), packed)
         files[WEIGHTS] = packed.getvalue()
     if "curve" in keep:
+        import pandas as pd  # now: the server of worker processes imports this module, and seldom needs it
+
         table = pd.DataFrame([point.columns() for point in result.curve])
         files[CURVE] = table.to_csv(index=False).encode()
     return files

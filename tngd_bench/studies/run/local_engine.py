@@ -50,22 +50,30 @@ class LocalEngine:
         most = self.side_by_side(work.execution, exclusive=work.exclusive)
         places = _Places(work.execution.pinned)
         running: list[_Running] = []
+
+        def start_next() -> None:
+            while work.queue and len(running) < most:
+                job = work.queue.popleft()
+                work.started(job.trial)
+                processors = places.take(job.trial.threads, [item.processors for item in running])
+                args = (job.trial, work.data[job.trial.data].path, processors)
+                with interrupts_held():
+                    worker = Worker(context, run_in_worker, args, work.limits)
+                    running.append(_Running(job, worker, processors))
+
         try:
             while work.queue or running:
-                while work.queue and len(running) < most:
-                    job = work.queue.popleft()
-                    work.started(job.trial)
-                    processors = places.take(job.trial.threads, [item.processors for item in running])
-                    args = (job.trial, work.data[job.trial.data].path, processors)
-                    with interrupts_held():
-                        worker = Worker(context, run_in_worker, args, work.limits)
-                        running.append(_Running(job, worker, processors))
+                start_next()
                 wait_for_any([item.worker for item in running])
-                for item in [item for item in running if item.worker.poll()]:
-                    running.remove(item)
-                    worker = item.worker
-                    assert worker.ending is not None
-                    yield item.job, Outcome(worker.ending, worker.value, worker.turn, machine)
+                ended = [item for item in running if item.worker.poll()]
+                running[:] = [item for item in running if item.worker.ending is None]
+                with interrupts_held():  # until what ended is written
+                    if not work.exclusive:
+                        start_next()  # meanwhile; a timed trial has the machine to itself
+                    for item in ended:
+                        worker = item.worker
+                        assert worker.ending is not None
+                        yield item.job, Outcome(worker.ending, worker.value, worker.turn, machine)
         finally:
             for item in running:
                 item.worker.stop()
