@@ -71,6 +71,12 @@ class Verdict:
         return "conditional" if len(holding) > 1 else "confirmed" if holding == {True} else "not confirmed"
 
     @property
+    def refuted(self) -> bool:
+        """Whether no part holds, and the data show the contrary of one at least."""
+        parts = self.finding.parts
+        return self.name == "not confirmed" and any(part.decided for part in parts)
+
+    @property
     def condition(self) -> str:
         """The parts that hold, do not, or are open, where the verdict is not "confirmed"."""
         holding = [part.what for part in self.finding.parts if part.holds]

@@ -19,6 +19,8 @@ from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.studies.store import columns as c
 
+INCOMPLETE = "Not complete"
+"""The term of the paragraph that says what has not run yet."""
 _NAMED = 2
 """Sizes, or rivals, that the bottom line names at most."""
 
@@ -49,6 +51,7 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
     failed: list[tuple[str, Exception]] = []
     makers: dict[str, Callable[[Results], Text | None]] = {
         "Bottom line": _bottom_line,
+        INCOMPLETE: paragraphs.incomplete,
         "Cost": paragraphs.cost,
         "What holds it back": paragraphs.bottleneck,
         "Learning": paragraphs.learning,
@@ -75,48 +78,65 @@ def _bottom_line(results: Results) -> Text:
         return _ranking(results), "", ""
     won = [lead.optimizer == device for _, device, lead in duels]
     sure = [not lead.doubt for *_, lead in duels]
-    confirmed, ahead, sizes = sum(sure), sum(won), len(duels)
-    timed_at = results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
-    with_both = "timed" if sizes + open_sizes == timed_at else "timed with both"
-    timed = (
-        f"At {sizes} of {sizes + open_sizes} sizes {with_both}"
-        if open_sizes
-        else f"At all {sizes} sizes {with_both}"
-    )
-    at_all = f"At the one size {with_both}" if sizes + open_sizes == 1 else timed
+    ahead, sizes, every = sum(won), len(duels), len(duels) + open_sizes
     own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
-    had = "had" if (own if 0 < ahead < sizes else confirmed) else "seemed to have"
-    several = sum(results.infos[label].modelled for label in set(results.timed_costs[c.OPTIMIZER])) > 1
-    every = "every optimizer on a device" if several else "the device"
-    text = f"{at_all}, a digital second-order optimizer {had} a shorter step than {every}"
-    if ahead:
+    timed_at = results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
+    with_both = "timed" if every == timed_at else "timed with both"
+    devices = sorted({label for label in results.timed_costs[c.OPTIMIZER] if results.infos[label].modelled})
+    several = len(devices) > 1
+    rivals_had = f"a digital second-order optimizer {_had(sum(sure) - own)}"
+    if not ahead:
+        whom = "every optimizer on a device" if several else paragraphs.name(results, devices[0])
+        text = f"{_at(sizes, open_sizes, with_both)}, {rivals_had} a shorter step than {whom}"
+    else:
         leading = [
             (lead.optimizer, str(lead.runner_up)) for _, device, lead in duels if lead.optimizer == device
         ]
         first, beaten = ([each[place] for each in leading] for place in (0, 1))
-        who = f"the quickest optimizer on a device, {_named(results, first)}," if several else "the device"
-        lead_words = f"{who} {had} a shorter step than {_rivals(results, beaten)}"
-        text = f"{at_all}, {lead_words}"
-    if 0 < ahead < sizes:
-        fewer = bool(open_sizes) or ahead <= sizes / 2
-        named = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
+        named = _named(results, first)
+        who = f"the quickest optimizer on a device, {named}," if several else named
+        text = f"{who} {_had(own)} a shorter step than {_rivals(results, beaten)}"
         text = (
-            f"{lead_words[:1].upper()}{lead_words[1:]}, at {ahead} of {sizes + open_sizes} sizes {with_both}"
+            text[:1].upper() + text[1:] if ahead < sizes else f"{_at(sizes, open_sizes, with_both)}, {text}"
         )
-        text += f": {named}" if fewer else f", all but {named}"
-    if not any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels):
-        pairs, processes = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
-        doubt = f"not tested: that takes {pairs} paired iterations from {processes} processes"
-    elif sizes == 1:
-        doubt = duels[0][-1].doubt or "confirmed"
-    elif 0 < ahead < sizes and 0 < confirmed < sizes:
-        others = f"at {confirmed - own or 'none'} of the {sizes - ahead} others"
-        doubt = f"confirmed at {own or 'none'} of them, and {others}"
-    else:
-        told = "all of them" if confirmed == sizes else confirmed or "none of them"
-        doubt = f"differences confirmed at {told}"
+    tested = any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels)
+    pairs, processes = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
+    untested = f"not tested: that takes {pairs} paired iterations from {processes} processes"
     bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
-    return f"{text} ({doubt}{bounds}).", "", ""
+    if not 0 < ahead < sizes:
+        doubt = duels[0][-1].doubt if tested and sizes == 1 else "" if tested else untested
+        return f"{text} ({doubt or _confirmed(sum(sure), sizes)}{bounds}).", "", ""
+    fewer = bool(open_sizes) or ahead <= sizes / 2
+    at = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
+    text += f", at {ahead} of {every} sizes {with_both}: " + (at if fewer else f"all but {at}")
+    others = "At the other" if sizes - ahead == 1 else f"At the {sizes - ahead} others"
+    if open_sizes:
+        others += " where the device's time is known"
+    rest = f"{others} {rivals_had} the shorter step"
+    if not tested:
+        return f"{text}. {rest} ({untested}{bounds}).", "", ""
+    told = _confirmed(sum(sure) - own, sizes - ahead)
+    return f"{text} ({_confirmed(own, ahead)}). {rest} ({told}{bounds}).", "", ""
+
+
+def _at(sizes: int, open_sizes: int, with_both: str) -> str:
+    """Return at which sizes all duels went one way, and of how many."""
+    if sizes + open_sizes == 1:
+        return f"At the one size {with_both}"
+    if open_sizes:
+        return f"At {sizes} of {sizes + open_sizes} sizes {with_both}"
+    return f"At {'both' if sizes == 2 else f'all {sizes}'} sizes {with_both}"
+
+
+def _had(confirmed: int) -> str:
+    return "had" if confirmed else "seemed to have"
+
+
+def _confirmed(confirmed: int, sizes: int) -> str:
+    """Return at how many sizes a difference is confirmed."""
+    if sizes == 1:
+        return "confirmed" if confirmed else "not confirmed"
+    return f"confirmed at {'all' if confirmed == sizes else confirmed or 'none'} of them"
 
 
 def _named(results: Results, labels: Sequence[str]) -> str:

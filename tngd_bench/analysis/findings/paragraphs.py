@@ -98,6 +98,16 @@ def contestants(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
     return here[modelled], here[second], here[second & here[c.METHOD].isin(exact_natural())]
 
 
+def incomplete(results: Results) -> Text | None:
+    """Return how much of the study has not run yet; None where all has."""
+    runs, missing = results.records.runs, results.records.missing
+    if not missing:
+        return None
+    bold = f"{quantities.count(missing)} of {quantities.count(runs)}"
+    text = f"{bold} processes of this study have no result yet, and what follows is without them."
+    return f"{text} The same `tngd-bench run` goes on.", bold, ""
+
+
 def cost(results: Results) -> Text | None:
     """Return the time of a step of the device and of its quickest rivals at the size shown; None without a device."""
     devices, digital, exact = contestants(results)
@@ -107,8 +117,7 @@ def cost(results: Results) -> Text | None:
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
     others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
     bold = time(own)
-    taken = f"device {bold}" if len(devices) == 1 else f"{name(results, own[c.OPTIMIZER])} {bold}"
-    return f"A step {where(own)}: {taken}{others}.", bold, "step"
+    return f"A step {where(own)}: {name(results, own[c.OPTIMIZER])} {bold}{others}.", bold, "step"
 
 
 def bottleneck(results: Results) -> Text | None:
@@ -222,10 +231,14 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
     """Return how many verdicts there are of each kind, on cost and on training; None where nothing was tested."""
     said = []
     for term, of_cost in (("Cost", True), ("Training", False)):
-        names = [each.name for each in judged if (not each.problem) is of_cost and each.name != "not tested"]
-        if names:
-            hold, partly, fail = (names.count(name) for name in ("confirmed", "conditional", "not confirmed"))
-            said.append(f"{term}: {hold} hold, {partly} in part, {fail} not.")
+        own = [each for each in judged if (not each.problem) is of_cost and each.name != "not tested"]
+        if own:
+            hold, partly = (sum(each.name == name for each in own) for name in ("confirmed", "conditional"))
+            refuted = sum(each.refuted for each in own)
+            open_ = len(own) - hold - partly - refuted
+            said.append(
+                f"{term}: {hold} hold{'s' * (hold == 1)}, {partly} in part, {refuted} refuted, {open_} not decided."
+            )
     return (" ".join(said), said[0].split(": ")[1].split(",")[0], "claims") if said else None
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.findings import convergence
-from tngd_bench.analysis.findings.answer import Answer, answer
+from tngd_bench.analysis.findings.answer import INCOMPLETE, Answer, answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.problems.metrics import TRAINING_LOSS
@@ -34,7 +34,7 @@ def terminal_summary(source: Records | Results, said: Answer | None = None) -> R
     title = Text(str(results.study.get("title", "")), style="bold")
     counts = results.trials[c.STATUS].value_counts().sort_index().items()
     last = [" ".join((f"Bottom line: {said.bottom_line}", *said.facts))]
-    last += [f"{each.term}: {each.text}" for each in said.paragraphs if each.term == _NEXT]
+    last += [f"{each.term}: {each.text}" for each in said.paragraphs if each.term in (INCOMPLETE, _NEXT)]
     last += [f"Cost and training trials: {', '.join(f'{n} {status}' for status, n in counts) or 'none'}"]
     last += filter(None, [code_parts.told(results.trials.get(c.CODE, ()))])
     return Group(title, *_table(results), *map(Text, last))
