@@ -20,7 +20,7 @@ from tests.studies.recorder import (
     tell_processors,
 )
 from tngd_bench.measure import cpu_affinity
-from tngd_bench.studies.errors import EngineError
+from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.plan.trials import CostBlock
@@ -144,6 +144,24 @@ def test_a_worker_is_gone_though_a_process_it_started_holds_its_pipe_open():
     child.kill()
     assert (worker.ending, worker.value) == ("died", "its process ended with exit code 3 before the result")
     assert looks < 100, "nothing is waited for in a loop that does not wait"
+
+
+class Refusing(Recorder):
+    """An audience that ends the run where the second trial would start."""
+
+    def started(self, trial):
+        if self.begun:
+            raise StudyError("no more")
+        super().started(trial)
+
+
+def test_what_ended_is_kept_where_the_next_trial_does_not_start(table, tmp_path):
+    table["execution"]["workers"] = 1
+    audience = Refusing()
+    with pytest.raises(StudyError, match="no more"):
+        run_study(half(table, "training"), tmp_path, audience)
+    assert len(audience.ended) == 1
+    assert len(read_records(tmp_path).trials) == 1
 
 
 def placed(table, kind, tmp_path):

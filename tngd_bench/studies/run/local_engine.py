@@ -68,12 +68,14 @@ class LocalEngine:
                 ended = [item for item in running if item.worker.poll()]
                 running[:] = [item for item in running if item.worker.ending is None]
                 with interrupts_held():  # until what ended is written
-                    if not work.exclusive:
-                        start_next()  # meanwhile; a timed trial has the machine to itself
-                    for item in ended:
-                        worker = item.worker
-                        assert worker.ending is not None
-                        yield item.job, Outcome(worker.ending, worker.value, worker.turn, machine)
+                    try:
+                        if not work.exclusive:
+                            start_next()  # meanwhile; a timed trial has the machine to itself
+                    finally:  # what ended is written, whether the next one starts or not
+                        for item in ended:
+                            worker = item.worker
+                            assert worker.ending is not None
+                            yield item.job, Outcome(worker.ending, worker.value, worker.turn, machine)
         finally:
             for item in running:
                 item.worker.stop()
