@@ -3,8 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tngd_bench.datasets.splits import DataSplits, Subset, hold_out, take
+from tngd_bench.datasets.splits import DataSplits, Subset, hold_out, take, with_content_checksum
 from tngd_bench.problems.scores import classification
+from tngd_bench.studies.run import data_files
 from tngd_bench.studies.run.data_files import read_splits, write_splits
 
 
@@ -84,3 +85,49 @@ def test_the_share_is_that_of_the_training_samples():
 def test_what_cannot_be_split_is_refused(size, share):
     with pytest.raises(ValueError, match="validation"):
         hold_out(splits(size), share)
+
+
+X, Y = torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 0])
+CONTENT = {
+    "train_inputs": {"a": X, "b": X + 1},
+    "train_targets": Y,
+    "test_inputs": {"a": X, "b": X},
+    "test_targets": Y,
+    "checksum": "always the same",
+    "source": "somewhere",
+    "train_references": {"texts": ["one", "two", "three"]},
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"train_inputs": {"b": X, "a": X + 1}},
+        {"train_inputs": {"a": X, "b": X + 2}},
+        {"train_inputs": {"a": X.reshape(2, 3), "b": X + 1}},
+        {"train_targets": Y.int()},
+        {"test_targets": 1 - Y},
+        {"train_references": {"texts": ["one", "two", "four"]}},
+        {"train_references": None, "test_references": CONTENT["train_references"]},
+        {"checksum": "another"},
+    ],
+)
+def test_the_checksum_of_the_content_is_of_all_of_it(changed):
+    before = with_content_checksum(DataSplits(**CONTENT)).checksum
+    assert with_content_checksum(DataSplits(**CONTENT | {"source": "elsewhere"})).checksum == before
+    assert with_content_checksum(DataSplits(**CONTENT | changed)).checksum != before
+
+
+def test_an_outside_problem_cannot_give_other_data_under_one_checksum(monkeypatch):
+    read = []
+
+    class Outside:
+        def load(self, *asked):
+            read.append(asked)
+            return DataSplits(**CONTENT | {"test_targets": Y + len(read)})
+
+    monkeypatch.setattr(data_files.problems, "get", lambda name, options: Outside())
+    monkeypatch.setattr(data_files.problems, "origin", {"theirs": "an entry point"}.get)
+    theirs, ours = (data_files.DataRequest(name, None, None, "float32") for name in ("theirs", "ours"))
+    assert len({data_files.load_request(theirs).checksum for _ in range(2)}) == 2
+    assert data_files.load_request(ours).checksum == CONTENT["checksum"]

@@ -126,6 +126,27 @@ def make_splits(
     return DataSplits(x, y, test_x, test_y, digest.hexdigest(), source)
 
 
+def with_content_checksum(data: DataSplits) -> DataSplits:
+    """Return `data` with a checksum of all that they hold and of their own one, which need not cover it."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        elif isinstance(value, Mapping):
+            for name, part in value.items():
+                digest.update(f"{name}:".encode())
+                add(part)
+        else:
+            digest.update(repr(value).encode())
+
+    for each in fields(data):
+        if each.name != "source":
+            add(getattr(data, each.name))
+    return replace(data, checksum=digest.hexdigest())
+
+
 def hold_out(data: DataSplits, share: float) -> DataSplits:
     """Return `data` with the last `share` of the training samples in the place of the test part.
 

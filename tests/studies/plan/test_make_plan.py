@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import dataclasses
 import re
@@ -229,6 +230,16 @@ def test_workers_left_to_the_machine_are_as_many_as_cores_and_memory_take(
     assert [plan.study.execution.workers for plan in plans] == [1, workers]
     skipped = [[c.skip is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
     assert skipped[0] == skipped[1], "no trial is skipped for having company"
+
+
+def test_timed_threads_have_a_processor_each(table):
+    table["execution"] |= {"threads_cost": 3, "threads_training": 3}
+    machine = MachineLimits(1e11, 1e11, 4e12, cores=2)
+    for kept, refused in (({}, True), ({"cost": []}, False), ({"training": []}, True)):
+        study = make_study({**table, **kept})
+        sizes = {request: LoadedSize(1437, "c" * 64) for request in data_requests(study)}
+        with pytest.raises(StudyError, match="accepted: up to 2") if refused else contextlib.nullcontext():
+            make_plan(LoadedStudy(study, "shipped"), sizes, machine)
 
 
 def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where_its_bill_says(

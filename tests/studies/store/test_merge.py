@@ -10,6 +10,7 @@ import pytest
 from tests.studies.store.test_store import STORE_V1
 from tngd_bench.cli.main import run as command_line
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.merge import merge_stores
 from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.records import read_records
@@ -78,6 +79,12 @@ def test_times_of_unlike_machines_are_refused_unless_asked_for(make, tmp_path, f
     merged = merge_stores(parts, tmp_path / "whole", mixed=True)
     assert merged.trials == 2
     assert find_store(merged.path).environment().get("mixed") == (["a", "other"] if field == "cpu" else None)
+
+
+def test_another_instruction_set_is_another_machine_where_both_say_which():
+    one, other = ({**HERE, "torch_build": f"CPU capability usage: {name}"} for name in ("AVX2", "AVX512"))
+    assert difference(one, other) == ("torch_build", one["torch_build"], other["torch_build"])
+    assert difference(one, HERE) is difference(HERE, other) is difference(one, dict(one)) is None
 
 
 def test_other_studies_and_other_sections_are_refused(make, tmp_path):

@@ -40,7 +40,7 @@ class Execution:
     """Execution of trials; nothing here changes what is computed, except `dtype` and `processor`."""
 
     threads_cost: Threads = 1
-    """Threads of a timed process. Cost trials run alone."""
+    """Threads of a timed process, at most the processors there are. Cost trials run alone."""
     threads_training: Threads = 1
     """Threads of each training process."""
     workers: Annotated[int, Field(strict=True, ge=0)] = 0

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.plan.data_requests import refuse_too_much
@@ -76,7 +77,7 @@ def make_plan(
     machine: MachineLimits,
     model: DurationModel | None = None,
 ) -> Plan:
-    """Unroll a study into trials; StudyError when a batch is larger than the data.
+    """Unroll a study into trials; StudyError for a batch larger than the data, or timed threads without processors.
 
     An optimizer is skipped where the predicted operations at the machine's rate exceed the study's limit per
     iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free. What
@@ -84,6 +85,12 @@ def make_plan(
     interrupted and taken up again skips the same.
     """
     refuse_too_much(loaded.study, sizes)
+    threads = loaded.study.execution.threads_cost
+    if loaded.study.cost and machine.gpu is None and threads > machine.cores:
+        raise StudyError(
+            f"execution.threads_cost = {threads}, and here are {machine.cores} processors: threads that wait for each"
+            f" other are not what is to be timed; accepted: up to {machine.cores}"
+        )
     loaded = with_workers(loaded, sizes, machine)
     study = loaded.study
     unroller = Unroller(study, machine, model or DurationModel())

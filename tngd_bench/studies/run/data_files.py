@@ -9,7 +9,7 @@ import torch
 
 from tngd_bench import plugins
 from tngd_bench.atomic_write import replacing
-from tngd_bench.datasets.splits import DataSplits, hold_out
+from tngd_bench.datasets.splits import DataSplits, hold_out, with_content_checksum
 from tngd_bench.problems import registry as problems
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Study
@@ -21,6 +21,8 @@ def load_request(request: DataRequest) -> DataSplits:
     """Return the data asked for; the problem's own errors where it cannot be had."""
     problem = problems.get(request.problem, dict(request.options))
     data = problem.load(request.train_size, request.test_size, request.dtype, request.outputs)
+    if problems.origin(request.problem) is not None:
+        data = with_content_checksum(data)
     return data if request.validation_share is None else hold_out(data, request.validation_share)
 
 

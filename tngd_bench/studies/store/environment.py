@@ -8,6 +8,7 @@ from tngd_bench.measure.environment import MACHINE_FIELDS, describe_environment
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.store.run_spread import kept
 
+_BUILD = "torch_build"
 _SETTINGS = ("threads_cost", "threads_training", "dtype")
 
 
@@ -24,8 +25,12 @@ def study_environment(execution: Execution, described: Mapping[str, Any] | None 
 
 
 def difference(environment: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """Return the first field, with both values, in which two environments are not of one class; None if they are."""
-    for name in (*MACHINE_FIELDS, *_SETTINGS):
+    """Return the first field, with both values, in which two environments are not of one class; None if they are.
+
+    The libraries and the instruction set that torch uses count where both name them.
+    """
+    builds = [each for each in (environment, other) if each.get(_BUILD) is not None]
+    for name in (*MACHINE_FIELDS, *_SETTINGS, *([_BUILD] if len(builds) == 2 else [])):
         if environment.get(name) != other.get(name):
             return name, environment.get(name), other.get(name)
     return None
