@@ -592,3 +592,19 @@ def test_a_link_rate_leaves_the_time_of_writing_cells_to_the_rest(records):
     rest = medians["tngd"] - bits / 50e9
     rate = bits / (medians[medians.index.isin(exact)].min() - rest)
     assert float(value) * {"M": 1e6, "G": 1e9, "T": 1e12}[prefix] == pytest.approx(rate, rel=0.01)
+
+
+@pytest.mark.parametrize(("pace", "quicker"), [(0.5, True), (2.0, False)])
+def test_a_setting_that_was_quicker_than_the_one_on_the_maps_is_named(records, pace, quicker):
+    def other(frame):
+        own = frame[(frame["group"] == "cost") & (frame["optimizer"] == "tngd")]
+        return own.assign(optimizer="tngd[copies=64]", key=own["key"] + "/64")
+
+    seconds = {name: pace * other(records.costs)[name] for name in ("digital_s", "total_s")}
+    both = {"costs": (records.costs, other(records.costs).assign(**seconds))}
+    both["trials"] = records.trials, other(records.trials)
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in both.items()}
+    own = Results(dataclasses.replace(records, **joined), clocked=True)
+    words = map_section.quicker_words(map_view.MapView(own, own.calibrations))
+    assert ("TNGD (copies of the arrays = 64), " in words) is quicker
+    assert ("at N = 1,000,000." in words) is quicker

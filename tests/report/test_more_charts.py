@@ -49,8 +49,8 @@ def test_a_profile_is_drawn_as_its_steps(records):
     with charting.style():
         (case, _) = training_charts.profile_chart.cases(results)
         chart = training_charts.profile_chart(results, case)
-    clock, profile = case
-    assert clock == "iterations"
+    clock, where, profile = case
+    assert (clock, where) == ("iterations", "")
     own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
     drawn = lines(chart.figure.axes[0])["TNGD"]
     np.testing.assert_array_equal(drawn.get_xdata(), own["tau"])
@@ -184,7 +184,7 @@ def test_what_differs_is_counted_in_words(entries, words):
         run_spreads=(SimpleNamespace(words="1 %"),) * 2,
     )
     assert comparison._conditions(found) == (
-        f"Environment: {words}. Study: the same; 1 setting is in one store only. "
+        f"Environment: {words}. Study: the same. 1 setting is in one store only. "
         "Spread from run to run in intervals of cost: 1 %."
     )
 

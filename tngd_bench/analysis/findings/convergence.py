@@ -2,14 +2,13 @@
 
 One optimizer ends lower than another if the exact two-sided signed-rank test over paired seeds says so, p ≤ 5 % after
 Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. Where the setting compared
-is the lowest of several on the same seeds, p is multiplied by their number: of ten settings alike the lowest is else
-told lower than a rival alike in 10 %. With fewer seeds than can decide anything the counts are given, as "too few to
-tell".
+is the lowest of several on the same seeds, p of "it is lower" is multiplied by their number: of ten settings alike the
+lowest is else told lower than a rival alike in 10 %. With fewer seeds than can decide anything the counts are given, as
+"too few to tell".
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -283,32 +282,34 @@ class EndedSection:
             )
             if len(differences):
                 found[other] = paired_difference(differences)
-        chosen = self._chosen(device, others)
-        adjusted = holm([min(1.0, each.p * chosen[other]) for other, each in found.items()])
-        return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
+        better_is_higher = score.metric.larger_is_better
+        p_values = []
+        for other, each in found.items():
+            better, worse = self._chosen(device, other, others)
+            higher, lower = (better, worse) if better_is_higher else (worse, better)
+            p_values.append(min(1.0, 2.0 * min(each.p_lower * lower, each.p_higher * higher)))
+        return {other: (each, p) for (other, each), p in zip(found.items(), holm(p_values), strict=True)}
 
     def needed(self, device: str, others: Sequence[str]) -> int:
-        """Return how many paired seeds can decide that `device` differs from one of `others`."""
-        chosen = [
-            number for other, number in self._chosen(device, others).items() if self._paired(device, other)
-        ]
-        return seeds_needed(len(chosen) * max(chosen, default=1))
+        """Return how many paired seeds can decide that `device` is better or worse than one of `others`."""
+        paired = [other for other in others if len(differences_by_seed(self.part, device, other))]
+        chosen = [min(self._chosen(device, other, others)) for other in paired]
+        return seeds_needed(len(paired) * max(chosen, default=1))
 
-    def _paired(self, device: str, other: str) -> bool:
-        return len(differences_by_seed(self.part, device, other)) > 0
+    def _chosen(self, device: str, other: str, others: Sequence[str]) -> tuple[int, int]:
+        """Return of how many settings that of `device` is the lowest, and that of `other`, where it stands for them.
 
-    def _chosen(self, device: str, others: Sequence[str]) -> dict[str, int]:
-        """Return of how many pairs of settings that of `device` and each of `others` is the lowest."""
+        The first flatters "better", the second "worse".
+        """
         kinds = {
             label: (exact_natural() if info.method in exact_natural() else (info.method,), info.tuned)
             for label, info in self.infos.items()
         }
-        ran, shown = (
-            Counter(kinds[label] for label in self.labels()),
-            Counter(kinds[label] for label in others),
+        own, beside = (
+            sum(kinds[label] == kinds[each] for label in self.labels()) for each in (device, other)
         )
-        own = ran[kinds[device]]
-        return {other: own * (ran[kinds[other]] if shown[kinds[other]] == 1 else 1) for other in others}
+        shown = sum(kinds[label] == kinds[other] for label in others)
+        return own, beside if shown == 1 else 1
 
 
 def _median_loss(runs: pd.DataFrame) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.break_even import BreakEven
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
+from tngd_bench.analysis.cost.iteration_cost import SETTING, paired_ratio
+from tngd_bench.analysis.cost.leads import Lead
 from tngd_bench.analysis.cost.rates import uncounted
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.map.cost_map import cheapest
@@ -77,7 +79,7 @@ def map_section(view: MapView) -> Section:
         TITLE,
         prose="Which second-order optimizer has the shortest step, predicted at sizes that were not run. “Exact” maps "
         f"leave out K-FAC, since it solves an approximate system. Models are the family of {problem}, with d_z = "
-        f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.",
+        f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.{quicker_words(view)}",
         points=tuple(_points(view)),
         charts=charts_of("map", view),
         tables=(
@@ -85,6 +87,33 @@ def map_section(view: MapView) -> Section:
             calibration_table(view.calibrations, view.infos),
         ),
     )
+
+
+def quicker_words(view: MapView) -> str:
+    """Return which settings were quicker, confirmed, than that in which their optimizer stands in the maps."""
+    infos, mapped, found = view.infos, view.calibrations.by_label, dict[str, str]()
+    timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)
+    for setting, part in c.groups(timed, SETTING):
+        present = set(part[c.OPTIMIZER])
+        for label, own in infos.items():
+            alike = (
+                each
+                for each in mapped
+                if (own.modelled and infos[each].modelled) or infos[each].method == own.method
+            )
+            stands = next(alike, None)
+            if label in mapped or label not in present or stands not in present or stands is None:
+                continue
+            ratio, size = paired_ratio(part, stands, label), int(setting[c.PARAMETERS])
+            if not Lead(size, label, stands, ratio, view.results.run_spread).doubt:
+                times = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median()
+                seconds = (quantities.seconds(float(times[each])) for each in (label, stands))
+                against = " against ".join(seconds)
+                found[label] = f"{infos[label].title}, {against} at N = {quantities.count(size)}"
+    if not found:
+        return ""
+    named = quantities.few([*found.values()])
+    return f" Each optimizer has one setting there, the plainest, and others were quicker: {named}."
 
 
 def _points(view: MapView) -> Iterator[str]:
