@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from hypothesis import settings
 
 from tngd_bench.datasets.finder import CACHE_VARIABLE
+from tngd_bench.studies.run import machine
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -19,6 +21,14 @@ settings.load_profile("unhurried")
 # small product, which takes ten times as long.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def speed_measured_once():
+    """Measure the speed of this machine once, not again in each of a hundred runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "call_in_worker", functools.cache(machine.call_in_worker))
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """scikit-learn's 1,797 handwritten digits, 8×8 pixels of 0 to 16, with a fixed stratified split."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +17,7 @@ def load(
     train_size: int | None, test_size: int | None, dtype: DType, shape: tuple[int, ...] = (64,)
 ) -> DataSplits:
     """Return 1,437 training and 360 test digits in [0, 1], or the first of each, each image given `shape`."""
-    from sklearn.datasets import load_digits
-
-    images, labels = (values.astype(np.uint8) for values in load_digits(return_X_y=True))
+    images, labels = _read()
     order = stratified_order(labels, SPLIT_SEED)
     train, test = order[TEST_SIZE:], order[:TEST_SIZE]
     return make_splits(
@@ -28,6 +28,14 @@ def load(
         dtype=dtype,
         source="scikit-learn load_digits",
     )
+
+
+@cache
+def _read() -> tuple[Pixels, Pixels]:
+    from sklearn.datasets import load_digits
+
+    images, labels = (values.astype(np.uint8) for values in load_digits(return_X_y=True))
+    return images, labels
 
 
 def stratified_order(labels: Pixels, seed: int) -> NDArray[np.intp]:

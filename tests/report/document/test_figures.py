@@ -52,7 +52,7 @@ def test_the_page_is_written_without_a_figure_that_cannot_be_made_and_says_so(sm
 def test_a_figure_that_fails_when_it_is_written_keeps_its_numbers(small, tmp_path, monkeypatch):
     png = drawings.png
     monkeypatch.setattr(drawings, "png", lambda chart: fails() if "split" in chart.name else png(chart))
-    built = build.build_report(small, tmp_path, formats=("html", "md"))
+    built = build.build_report(small, tmp_path, files=("png", "csv"))
     assert len(built.missing) == 1
     assert "TNGD beside" in built.missing[0].heading
     name = next(path for path in built.data if "split" in path.name and path.suffix == ".csv")
