@@ -137,7 +137,7 @@ def solve_shifted(shifted: Shifted[Tensor], rhs: Tensor, *, in_range: bool, powe
         lifted.diagonal().add_(damping)
         factor, info = torch.linalg.cholesky_ex(lifted)
         if int(info) == 0:
-            result = pad(rhs, (0, extra)).unsqueeze(-1)
+            result = (pad(rhs, (0, extra)) if extra else rhs).unsqueeze(-1)
             for _ in range(power):
                 result = torch.cholesky_solve(result, factor)
             return result[:order, 0]
