@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.solvers import CG, Dense, Gram, Solver, Thermodynamic, Woodbury
+from tngd_bench.solvers.system import solve_shifted
 from tngd_bench.spu import Device
 
 EXACT: dict[str, Solver] = {
@@ -165,3 +167,16 @@ def test_device_settings_that_contradict_each_other_are_refused() -> None:
         ValueError, match="start must be one of: previous, gradient, zero; not 'previos'; did you mean"
     ):
         Thermodynamic(start="previos")
+
+
+@pytest.mark.parametrize("order", [511, 512, 640])
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_system_of_any_order_is_solved_alike(order: int, power: int) -> None:
+    """Orders that crowd the cache are solved with a row more."""
+    generator = torch.Generator().manual_seed(order)
+    root, right = (torch.randn(order, n, dtype=torch.float64, generator=generator) for n in (40, 1))
+    matrix, rhs = root @ root.T, right[:, 0]
+    found = solve_shifted(Shifted(matrix.tril(), 0.3), rhs, in_range=False, power=power)
+    wanted = np.linalg.matrix_power(np.linalg.inv(matrix.numpy() + 0.3 * np.eye(order)), power) @ rhs.numpy()
+    assert found.shape == rhs.shape
+    assert float((found - torch.from_numpy(wanted)).norm()) < 1e-10 * float(np.linalg.norm(wanted))

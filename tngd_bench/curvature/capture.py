@@ -83,7 +83,7 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
         module.register_forward_hook(record, prepend=True, with_kwargs=True)
         for module in model.modules()
         if type(module) in kinds
-        and any(p.requires_grad and p.numel() for p in module.parameters(recurse=False))
+        and any(p is not None and p.requires_grad and p.numel() for p in module._parameters.values())
     ]
     try:
         yield calls

@@ -10,10 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.operator import InRange, RightHandSide, Shifted
+
+CROWDED, CROWDED_STRIDE = 512, 64
+"""Orders of a Cholesky factor, from the first on multiples of the second, whose columns fall onto few lines of a
+processor's cache: with one more row it takes half the time at 640, and a third at 1024."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +131,16 @@ def solve_shifted(shifted: Shifted[Tensor], rhs: Tensor, *, in_range: bool, powe
     """
     matrix, damping = shifted.operator, shifted.damping
     if not is_negligible(shifted):
-        lifted = matrix.clone()
+        order = len(matrix)
+        extra = int(order >= CROWDED and order % CROWDED_STRIDE == 0)
+        lifted = pad(matrix, (0, extra, 0, extra))
         lifted.diagonal().add_(damping)
         factor, info = torch.linalg.cholesky_ex(lifted)
         if int(info) == 0:
-            result = rhs.unsqueeze(-1)
+            result = (pad(rhs, (0, extra)) if extra else rhs).unsqueeze(-1)
             for _ in range(power):
                 result = torch.cholesky_solve(result, factor)
-            return result.squeeze(-1)
+            return result[:order, 0]
     values, vectors = torch.linalg.eigh(matrix.to(torch.float64))
     cutoff = matrix.shape[0] * torch.finfo(matrix.dtype).eps * values[-1].clamp_min(0.0)
     kept = values > cutoff

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from scipy import stats
+from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from tngd_bench.curvature.operator import Shifted
 from tngd_bench.curvature.route import SMALLEST_LANCZOS
-from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor, _pivoted_root
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.ou import OUProcess
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
@@ -58,6 +59,27 @@ def test_products_in_any_order_are_those_of_one_matrix(full_rank: bool, dtype: t
     assert torch.allclose(erring.gram_matvec(u), erring.gram() @ u, rtol=near, atol=100 * near)
     assert torch.allclose(erring.factor_matvec(v + w), first + second, rtol=near, atol=20 * near)
     assert torch.allclose(erring.matvec(v), raised, rtol=near, atol=100 * near)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vectors_in_the_rows_and_beside_them_belong_to_one_matrix(dtype: torch.dtype) -> None:
+    """Of several panels of rows, some of them dependent; a vector of the row space has next to nothing outside it."""
+    values = normal(150, 900, seed=11).to(dtype)
+    values[70:140] = values[:70].flip(0)
+    erring = ErringFactor(ExplicitFactor(values), ERROR, seeded(5))
+    u = normal(150, seed=12).to(dtype)
+    vectors = [
+        values.T @ u,
+        normal(900, seed=13).to(dtype),
+        values[3] + 1e-3 * normal(900, seed=14).to(dtype),
+    ]
+    images, lifted = [erring.factor_matvec(v) for v in vectors], erring.factor_rmatvec(u)
+    near = 1e-9 if dtype == torch.float64 else 2e-3
+    for v, image in zip(vectors, images, strict=True):
+        size = float(image.norm() * u.norm())
+        assert abs(float(u @ image - lifted @ v)) < near * size
+    whole = sum(vectors[1:], vectors[0])
+    assert float((erring.factor_matvec(whole) - sum(images[1:], images[0])).norm() / images[0].norm()) < near
 
 
 @pytest.mark.parametrize("full_rank", [True, False])
@@ -146,3 +168,45 @@ def test_products_with_every_direction_make_up_the_matrix(
     assert torch.allclose(erring.factor_rmatvec(U), whole.T @ U, rtol=1e-8, atol=1e-8)
     if lifted is not None:
         assert torch.allclose(lifted, whole.T @ U, rtol=1e-8, atol=1e-8)
+
+
+def multiples(generator: torch.Generator) -> Tensor:
+    """Of one row, longer and shorter ones, before the others."""
+    rows = torch.randn(64, 300, dtype=torch.float64, generator=generator)
+    return torch.cat([torch.arange(136.0, dtype=torch.float64).unsqueeze(1) * rows[:1], rows])
+
+
+def of_all_sizes(generator: torch.Generator) -> Tensor:
+    rows = torch.randn(200, 64, dtype=torch.float64, generator=generator)
+    sizes = 10.0 ** (-4.0 * torch.rand(200, 1, dtype=torch.float64, generator=generator))
+    return sizes * rows @ torch.randn(64, 300, dtype=torch.float64, generator=generator)
+
+
+def of_softmax(generator: torch.Generator) -> Tensor:
+    """One dependent row a sample, and samples nearly certain of their class."""
+    p = torch.softmax(3.0 * torch.randn(20, 10, dtype=torch.float64, generator=generator), 1).unsqueeze(2)
+    rows = torch.randn(20, 10, 300, dtype=torch.float64, generator=generator)
+    return (p.sqrt() * (rows - (p * rows).sum(1, keepdim=True))).flatten(0, 1)
+
+
+def nothing(generator: torch.Generator) -> Tensor:
+    return torch.zeros(200, 300, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rows", [multiples, of_all_sizes, of_softmax, nothing])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_root_is_that_of_complete_pivoting_to_rounding(
+    rows: Callable[[torch.Generator], Tensor], dtype: torch.dtype
+) -> None:
+    """LAPACK's, which takes the largest of all pivots each time, is the other one."""
+    values = rows(seeded(1)).to(dtype)
+    gram = values @ values.T
+    largest, rounding = float(gram.diagonal().max()), torch.finfo(dtype).eps
+    root, top, places = _pivoted_root(gram)
+    _, _, rank, _ = get_lapack_funcs(("pstrf",), (gram.numpy(),))[0](
+        gram.numpy(), tol=32 * rounding * largest
+    )
+    assert abs(root.shape[1] - rank) <= (2 if dtype == torch.float32 else 0)  # pivots at the rounding itself
+    assert float((root @ root.T - gram).abs().max()) <= 64 * rounding * largest
+    assert torch.equal(root[places], top)
+    assert torch.equal(top, top.tril())

@@ -5,6 +5,7 @@ gates of recurrent layers, the projections of attention and any product by hand.
 each is a use of its own, as in Grosse and Martens 2016 ("expand").
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from torch.autograd.graph import GradientEdge
 
 from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
-from tngd_bench.curvature.rows.layer_rules import CONVOLUTIONS, convolution_patches
+from tngd_bench.curvature.rows.layer_rules import CONVOLUTIONS, convolution_windows
 from tngd_bench.curvature.rows.matrix_products import product_uses
 from tngd_bench.layers import preconditioning
 
@@ -52,7 +53,8 @@ class MapUse:
     def cotangent_rows(self, cotangents: Tensor) -> Tensor:
         """Gradients of y as rows (…·k, d_out), in the order of `rows`."""
         if self.trailing:
-            return cotangents.movedim(-self.trailing - 1, -1).flatten(0, -2)
+            # held with channels first, as they come: to write them row by row takes twice as long
+            return cotangents.movedim(-self.trailing - 1, 0).flatten(1).T
         return cotangents.reshape(-1, cotangents.shape[-1])
 
 
@@ -133,11 +135,16 @@ def layer_map(calls: Sequence[LayerCall], batch_size: int) -> LinearMap | None:
 def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
     """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a bias."""
     module, inputs = call.module, call.input.to(dtype)
-    if isinstance(module, CONVOLUTIONS):
-        rows = convolution_patches(module, inputs).transpose(1, 2).flatten(0, 1)
-    else:
+    if not isinstance(module, CONVOLUTIONS):
         rows = inputs.reshape(-1, inputs.shape[-1])
-    return rows if module.bias is None else _with_ones(rows)
+        return rows if module.bias is None else _with_ones(rows)
+    windows, dims = convolution_windows(module, inputs), len(module.kernel_size)
+    features = windows.permute(1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims))
+    d_in = math.prod(features.shape[: dims + 1])
+    # held with features first: to write patches row by row takes four times as long
+    held = windows.new_ones(d_in + (module.bias is not None), features.numel() // d_in)
+    held[:d_in].view(features.shape).copy_(features)
+    return held.T
 
 
 def product_maps(parameters: Sequence[nn.Parameter], graph: AutogradGraph) -> list[LinearMap]:

@@ -145,8 +145,8 @@ def layer_block(
     )
 
 
-def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
-    """What each output position of a convolution sees: (b, channels·kernel size, positions)."""
+def convolution_windows(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
+    """What each output position of a convolution sees, as a view: (b, channels, *positions, *kernel)."""
     dims = len(module.kernel_size)
     stride, dilation = _per_dimension(module.stride, dims), _per_dimension(module.dilation, dims)
     kernel = _per_dimension(module.kernel_size, dims)
@@ -155,9 +155,14 @@ def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tenso
     for axis in range(dims):
         padded = padded.unfold(2 + axis, dilation[axis] * (kernel[axis] - 1) + 1, stride[axis])
         padded = padded[..., :: dilation[axis]]
-    # (b, channels, *positions, *kernel) → (b, channels·kernel, positions)
+    return padded
+
+
+def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
+    """The same as (b, channels·kernel size, positions)."""
+    dims = len(module.kernel_size)
     order = (0, 1, *range(2 + dims, 2 + 2 * dims), *range(2, 2 + dims))
-    return padded.permute(order).flatten(2 + dims).flatten(1, 1 + dims)
+    return convolution_windows(module, inputs).permute(order).flatten(2 + dims).flatten(1, 1 + dims)
 
 
 def _embedding_block(

@@ -183,7 +183,8 @@ class KFAC(NaturalOptimizer):
         first = 0
         for one in passes:
             last = first + len(one.map.uses)
-            rows = [use.rows(self.parameters.curvature_dtype) for use in one.map.uses]
+            assert one.rows is not None  # a refresh takes all maps in rows
+            rows = torch.split(one.rows[0], [use.count for use in one.map.uses])
             found = factor_rows(one.map, rows, gradients[first:last], self.sharing)
             first, name = last, one.map.names[0]
             if name in self.factors:
