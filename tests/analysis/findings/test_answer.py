@@ -346,7 +346,9 @@ def test_of_several_optimizers_on_devices_the_one_that_leads_is_named(study):
             study.cost(label, size, pace)
     found = answered(study)
     assert "the quickest optimizer on a device, TNGD and TNGD-Adam, had a shorter step" in found.bottom_line
-    assert told(found, "Cost").text.startswith("A step at N = 200, batch 4, 2 outputs: TNGD-Adam ")
+    assert told(found, "Cost").text.startswith(
+        "A step at N = 200, batch 4, 2 outputs: TNGD-Adam on a device "
+    )
 
 
 def test_no_optimizer_on_a_device_is_left_out_where_the_digital_one_leads(study):

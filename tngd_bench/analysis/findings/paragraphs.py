@@ -107,8 +107,8 @@ def cost(results: Results) -> Text | None:
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
     others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
     bold = time(own)
-    taken = f"device {bold}" if len(devices) == 1 else f"{name(results, own[c.OPTIMIZER])} {bold}"
-    return f"A step {where(own)}: {taken}{others}.", bold, "step"
+    who = "" if len(devices) == 1 else f"{name(results, own[c.OPTIMIZER])} on a "
+    return f"A step {where(own)}: {who}device {bold}{others}.", bold, "step"
 
 
 def bottleneck(results: Results) -> Text | None:
