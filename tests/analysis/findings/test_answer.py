@@ -133,10 +133,10 @@ def test_cost_and_what_holds_the_device_back_are_the_medians_at_one_size(study):
     found = answered(study)
     cost, held = told(found, "Cost"), told(found, "What holds it back")
     assert cost.text == (
-        "A step at N = 1,000, batch 4, 2 outputs: TNGD 12.0 ms, K-FAC 2.00 ms, NGD (Gram) 5.00 ms."
+        "A step at N = 1,000, batch 4, 2 outputs: TNGD on the device 12.0 ms, K-FAC 2.00 ms, NGD (Gram) 5.00 ms."
     )
     assert cost.pieces() == (
-        "A step at N = 1,000, batch 4, 2 outputs: TNGD ",
+        "A step at N = 1,000, batch 4, 2 outputs: TNGD on the device ",
         "12.0 ms",
         ", K-FAC 2.00 ms, NGD (Gram) 5.00 ms.",
     )
@@ -358,7 +358,9 @@ def test_of_several_optimizers_on_devices_the_one_that_leads_is_named(study):
             study.cost(label, size, pace)
     found = answered(study)
     assert "the quickest optimizer on a device, TNGD and TNGD-Adam, had a shorter step" in found.bottom_line
-    assert told(found, "Cost").text.startswith("A step at N = 200, batch 4, 2 outputs: TNGD-Adam ")
+    assert told(found, "Cost").text.startswith(
+        "A step at N = 200, batch 4, 2 outputs: TNGD-Adam on a device "
+    )
 
 
 def test_no_optimizer_on_a_device_is_left_out_where_the_digital_one_leads(study):

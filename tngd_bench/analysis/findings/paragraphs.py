@@ -117,7 +117,8 @@ def cost(results: Results) -> Text | None:
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
     others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
     bold = time(own)
-    return f"A step {where(own)}: {name(results, own[c.OPTIMIZER])} {bold}{others}.", bold, "step"
+    who = f"{name(results, own[c.OPTIMIZER])} on {'the' if len(devices) == 1 else 'a'} device"
+    return f"A step {where(own)}: {who} {bold}{others}.", bold, "step"
 
 
 def bottleneck(results: Results) -> Text | None:
