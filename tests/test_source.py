@@ -183,6 +183,18 @@ def test_the_digest_of_a_plugin_is_that_of_the_text_that_runs(tmp_path, loaded):
     assert loaded(plugin)(plugin) != before
 
 
+def test_the_versions_of_installed_packages_that_a_plugin_imports_are_in_its_digest(
+    tmp_path, loaded, monkeypatch
+):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("import math, numpy\na = 1.5\n")
+    digest, genuine = loaded(plugin), source.version
+    before = digest(plugin)
+    for package, differs in (("numpy", True), ("pandas", False)):
+        monkeypatch.setattr(source, "version", lambda name, p=package: "0" if name == p else genuine(name))
+        assert (digest(plugin) != before) is differs
+
+
 def test_what_has_changed_is_said():
     assert source.changes(None, {"a": "1"}) == "measured before results named their code"
     assert source.changes({"p": "0.1 ab"}, {"p": "0.2 cd"}) == "p has changed from 0.1 to 0.2"

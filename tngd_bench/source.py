@@ -6,10 +6,11 @@ and an installed wheel of the same files have the same digests, on any machine.
 
 import hashlib
 import importlib.util
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,11 @@ def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[s
     """Return an outside package's name, and its version with a digest of its code as it is on the disk now.
 
     The code is that of the modules which its entry point and `modules` name, their whole packages, what its
-    installation lists, and what they import from outside of installed packages. A plug-in of a single file is the text
+    installation lists, and what they import, of installed packages the versions. A plug-in of a single file is the text
     that was loaded, with the files beside it that this took.
     """
     dist: Any = getattr(point, "dist", None)
-    version = version_of(point) or "of no version"
+    stated = version_of(point) or "of no version"
     listed = {
         str(item): Path(str(item.locate()))
         for item in (dist.files or () if dist is not None else ())
@@ -92,12 +93,13 @@ def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[s
         else:
             files = _module_files(top)
             if top not in named and any(map(_is_installed, files.values())):
+                found.add((top, installed_version(top)))
                 continue
         found |= {(name, _checksum(path)) for name, path in files.items()}
         for path in files.values():
             if path.suffix == ".py":
                 waiting += plugin_files.imports(path.read_text("utf-8", "replace"))
-    return package_of(point), f"{version} {_digest(sorted(found))}"
+    return package_of(point), f"{stated} {_digest(sorted(found))}"
 
 
 def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
@@ -113,6 +115,19 @@ def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
         moved = len(versions) == 2 and versions[0] != versions[1]
         said.append(f"{name} has changed" + (f" from {versions[0]} to {versions[1]}" if moved else ""))
     return ", ".join(said)
+
+
+def installed_version(module: str) -> str:
+    """Return the version of the installed package that a top-level module is of; "" where none is, as for Python's."""
+    if module in sys.stdlib_module_names:
+        return ""
+    try:
+        return version(module)
+    except PackageNotFoundError:  # a package of another name
+        return " ".join(map(version, _packages().get(module, ())))
+
+
+_packages = cache(packages_distributions)
 
 
 def _digest(files: Iterable[tuple[str, str]]) -> str:

@@ -145,6 +145,7 @@ def test_a_summary_that_cannot_be_written_costs_no_other(tngd_bench, baseline_fi
         (["missing-store", "--baseline", "benchmarks/baseline.json"], "missing-store does not exist"),
         (["--samples", "6"], "samples"),
         (["--baseline", ""], "--baseline is empty"),
+        (["--junit", "a.xml", "--json", "./a.xml"], "name one file; accepted: one each"),
     ],
 )
 def test_bad_configuration_exits_3(tngd_bench, baseline_file, arguments, message, tmp_path, monkeypatch):

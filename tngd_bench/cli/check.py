@@ -56,6 +56,9 @@ def command(summary: Path | None, junit: Path | None, as_json_file: Path | None,
 
     Further STOREs are re-runs of the first: a slowdown counts only when one of them shows it too.
     """
+    paths = [path.absolute() for path in (summary, junit, as_json_file) if path is not None]
+    if len(set(paths)) < len(paths):
+        raise click.UsageError("--summary, --junit and --json name one file; accepted: one each")
     with ended_by_signals():
         result = _checked(**asked)
     from tngd_bench.check.summary import as_json, as_junit, as_markdown, as_text

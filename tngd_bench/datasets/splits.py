@@ -133,7 +133,7 @@ def with_content_checksum(data: DataSplits) -> DataSplits:
     def add(value: Any) -> None:
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         elif isinstance(value, Mapping):
             for name, part in value.items():
                 digest.update(f"{name}:".encode())

@@ -85,7 +85,7 @@ class ProblemEntry:
     `metrics` are what `make_score` gives besides the loss. `default_outputs`: outputs where a study names none,
     `classes` where it is None. `data_by_outputs`: the data are prepared for a number of outputs. A problem with
     `options` has `configure`, which returns the entry with them in force. `size` gives its number of parameters where
-    it has one model alone.
+    it has one model alone. `packages`: those besides torch whose version changes what it gives.
     """
 
     name: str
@@ -105,6 +105,7 @@ class ProblemEntry:
     options: Mapping[str, ProblemOption] = field(default_factory=dict)
     configure: Callable[[Mapping[str, Option]], ProblemEntry] | None = None
     size: Callable[[], int] | None = None
+    packages: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> int:

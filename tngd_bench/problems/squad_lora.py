@@ -117,6 +117,7 @@ def _entry(options: Mapping[str, Option]) -> ProblemEntry:
         evaluation_batch=16,
         default_outputs=2 * DEFAULT_LENGTH,
         data_by_outputs=True,
+        packages=("transformers", "peft"),
         options=OPTIONS,
         configure=_entry,
     )

@@ -102,20 +102,20 @@ def build_report(
     ends = trial_ends(records)
     data = (*parts.data, *write_data("trials", ends, output / "data", kinds))
     html = output / "index.html"
-    texts = _documents(content, records, output, formats, paper, address)
-    documents = [
-        write(output / name, text if isinstance(text, bytes) else text.encode()) for name, text in texts
-    ]
-    written = [*parts.figures, *data, *documents]
-    if "html" in formats:
+    written = [*parts.figures, *data]
+    if "html" in formats:  # the first: beside it, a document of a report that was broken off is known as ours
         near, around = _addresses(store, output.resolve()), output.resolve().parent
         # a second study's folder is expected beside this one's
         further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
         write(html, render(content, records, parts.drawings, near, further, trend, kinds).encode())
         written.append(html)
+    texts = _documents(content, records, output, formats, paper, address)
+    documents = [
+        write(output / name, text if isinstance(text, bytes) else text.encode()) for name, text in texts
+    ]
     source = (ends, *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
-    removed = removed_documents(output, replace_manifest(output, written, made_from))
+    removed = removed_documents(output, replace_manifest(output, [*written, *documents], made_from))
     made = html, parts.figures, data, tuple(documents)
     return ReportFiles(*made, content.answer, results, removed, content.missing)
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from tngd_bench.cli.main import run
 from tngd_bench.cli.predict.command import command
 from tngd_bench.optimizers import registry
 
@@ -117,6 +118,24 @@ def test_a_figure_has_its_data_beside_it(tmp_path, ending):
     assert figure.stat().st_size > 1000
     kept = list(csv.DictReader(figure.with_suffix(".csv").read_text().splitlines()))
     assert [float(row["device_s"]) for row in kept] == [row["device_s"] for row in rows]
+
+
+def test_data_of_somebody_else_beside_a_figure_stay(tmp_path, capsys):
+    (tmp_path / "link.csv").write_text("mine")
+    words = [
+        "predict",
+        "--parameters",
+        "1e6",
+        "--batch",
+        "8",
+        "--outputs",
+        "10",
+        "--sweep",
+        "link_rate=1e9,1e12",
+    ]
+    assert run([*words, "--figure", str(tmp_path / "link.svg")]) == 3
+    assert "link.csv exists, and is of no figure" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize(

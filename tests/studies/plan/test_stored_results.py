@@ -164,6 +164,17 @@ def test_one_package_is_one_revision_whatever_a_trial_uses_of_it(tmp_path, monke
         cached.cache_clear()
 
 
+def test_the_packages_that_a_problem_computes_with_are_part_of_its_code(monkeypatch):
+    monkeypatch.setattr(source, "installed_version", lambda name: f"1.0 of {name}")
+    trial_code._code.cache_clear()
+    language, digits = (
+        trial_code._code(frozenset(), name, frozenset()) for name in ("squad-lora", "digits-mlp")
+    )
+    trial_code._code.cache_clear()
+    added = {name: language[name] for name in language.keys() - digits.keys()}
+    assert added == {name: f"1.0 of {name} installed" for name in ("transformers", "peft")}
+
+
 def test_a_trial_without_code_is_of_another_revision():
     named = json.dumps({"a": "1"})
     assert code_parts.told([None, None]) == code_parts.told([named, named]) == ""

@@ -90,6 +90,9 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
 
     if figure.suffix.lower() not in formats():
         raise click.UsageError(f"--figure takes a name ending in {', '.join(formats())}, not {str(figure)!r}")
+    data = figure.with_suffix(".csv")
+    if data.exists() and not any(figure.with_suffix(ending).exists() for ending in formats()):
+        raise click.UsageError(f"{data} exists, and is of no figure; choose another name for --figure")
     sizes = {"parameters": f"N = {p.work.parameters:,}", "batch": f"b = {p.work.batch_size}"}
     where = ", ".join(text for key, text in sizes.items() if key != name)
     try:

@@ -38,7 +38,10 @@ def _used(trial: Trial) -> tuple[frozenset[str], str, frozenset[str]]:
 
 @cached
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
-    return {**source.own_parts(), **_of_plugins(methods, problem, devices, source.plugin_part)}
+    versions = {
+        name: f"{source.installed_version(name)} installed" for name in problems.get(problem).packages
+    }
+    return {**source.own_parts(), **versions, **_of_plugins(methods, problem, devices, source.plugin_part)}
 
 
 def _of_plugins(
