@@ -7,6 +7,9 @@ import os
 import signal
 import threading
 import time
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -25,7 +28,8 @@ from tngd_bench.studies.file.reading import LoadedStudy, make_study
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.plan.trials import CostBlock
 from tngd_bench.studies.run import local_engine, machine
-from tngd_bench.studies.run.engine import Job
+from tngd_bench.studies.run.engine import Job, PreparedData, Work
+from tngd_bench.studies.run.local_engine import LocalEngine
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.run.scheduler import rounds, trial_limits
 from tngd_bench.studies.run.worker_process import (
@@ -162,6 +166,56 @@ def test_what_ended_is_kept_where_the_next_trial_does_not_start(table, tmp_path)
         run_study(half(table, "training"), tmp_path, audience)
     assert len(audience.ended) == 1
     assert len(read_records(tmp_path).trials) == 1
+
+
+class AtOnce:
+    """A worker that has ended by the first look."""
+
+    value, turn, ending = None, None, None
+
+    def __init__(self, context, target, args, limits):
+        pass
+
+    def poll(self):
+        self.ending = "done"
+        return True
+
+    def stop(self):
+        pass
+
+
+def worked_off(monkeypatch, exclusive, on_start):
+    """Work off three jobs, one at a time; return the list in which it is noted what started and what was written."""
+    for name, value in (("Worker", AtOnce), ("worker_context", lambda: None), ("wait_for_any", id)):
+        monkeypatch.setattr(local_engine, name, value)
+    jobs = [Job(key, SimpleNamespace(name=key, threads=1, data=None)) for key in "abc"]
+    execution, noted = Execution(workers=1, pinned=False), []
+
+    def started(trial):
+        noted.append(f"start {trial.name}")
+        on_start(trial.name)
+
+    data = {None: PreparedData(Path("none"), "")}
+    with contextlib.suppress(KeyboardInterrupt):
+        for job, _ in LocalEngine().run(Work(deque(jobs), data, Limits(1), execution, started, exclusive)):
+            noted.append(f"write {job.key}")
+    return noted
+
+
+def test_the_next_trial_starts_while_results_are_written_but_no_timed_one(monkeypatch):
+    assert worked_off(monkeypatch, True, id) == [
+        f"{what} {job}" for job in "abc" for what in ("start", "write")
+    ]
+    beside = worked_off(monkeypatch, False, id)
+    assert beside == ["start a", "start b", "write a", "start c", "write b", "write c"]
+
+
+def test_an_interrupt_while_the_next_trial_starts_loses_no_result(monkeypatch):
+    def interrupted(name):
+        if name == "b":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert worked_off(monkeypatch, False, interrupted) == ["start a", "start b", "write a"]
 
 
 def placed(table, kind, tmp_path):

@@ -1,6 +1,8 @@
 """Where the processes of a study meet."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from multiprocessing import process, util
 
@@ -47,3 +49,47 @@ def test_a_worker_begins_with_registries_read_and_nothing_old_to_search_for_garb
     set_aside, read = worker_process.call_in_worker(context, tell_start, ())
     assert set_aside > 10_000
     assert read == [1, 1]
+
+
+FROM_A_FOLDER = """
+from tngd_bench.studies.errors import EngineError
+from tngd_bench.studies.run import worker_process
+worker_process.PRELOADED = {modules!r}
+import own
+try:
+    print(worker_process.call_in_worker(worker_process.worker_context(), own.answer, ()))
+except EngineError as error:
+    print(error)
+"""
+ANSWER = (
+    "import os\ndef answer(connection):\n    connection.send(('done', os.environ.get('PYTHONSAFEPATH')))\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("modules", "said"),
+    [
+        (("timeit",), "None"),
+        (("this_one_ends",), "the server of worker processes ended; what it printed says why"),
+    ],
+)
+def test_files_named_like_modules_of_python_do_not_end_the_server_and_its_end_is_told(
+    tmp_path, modules, said
+):
+    program, folder = tmp_path / "program", tmp_path / "folder"
+    program.mkdir()
+    folder.mkdir()
+    for name in ("timeit", "socket", "signal"):
+        (folder / f"{name}.py").write_text("raise RuntimeError('not this one')\n")
+    (program / "own.py").write_text(ANSWER)
+    (program / "run.py").write_text(FROM_A_FOLDER.format(modules=modules))
+    (tmp_path / "this_one_ends.py").write_text("raise RuntimeError('the end')\n")
+    done = subprocess.run(
+        [sys.executable, str(program / "run.py")],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == said, done.stderr

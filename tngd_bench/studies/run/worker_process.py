@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -39,6 +40,7 @@ _CALL_LIMIT_S = 120.0
 _EXIT_GRACE_S = 5.0  # for a process that has sent its result to end by itself
 _WATCH_S = 0.1  # between looks at the memory of a process
 _STDOUT, _STDERR = 1, 2
+_SAFE_PATH, _OF_SERVER = "PYTHONSAFEPATH", "for the server of workers"
 _ORPHANED_EXIT_CODE = 1
 _DESCENDANTS_EVERY = 10  # looks at the memory, between searches for the processes of a process
 Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
@@ -57,10 +59,29 @@ def worker_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     _use_short_socket_paths()
-    with _ignoring_sigint():
+    with _ignoring_sigint(), _working_folder_left_out():
         # Ctrl-C reaches every process of a terminal; the server and all it forks inherit that they ignore it.
         forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _working_folder_left_out() -> Iterator[None]:
+    """Let the server look for no module in the working folder, where a user's timeit.py or random.py may lie.
+
+    Workers look where this process does. A package that is used from its own folder, not installed, stays found.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    if before or Path(plugin_files.__file__).parents[1] == Path.cwd():
+        yield
+        return
+    os.environ[_SAFE_PATH] = _OF_SERVER
+    try:
+        yield
+    finally:
+        del os.environ[_SAFE_PATH]
+        if before is not None:
+            os.environ[_SAFE_PATH] = before
 
 
 def _use_short_socket_paths() -> None:
@@ -145,8 +166,11 @@ class Worker:
         self._resident = 0
         self.ending: Ending | None = None
         self.value: Any = None
-        with without_main_module():
-            self._process.start()
+        try:
+            with without_main_module():
+                self._process.start()
+        except (EOFError, ConnectionError) as error:
+            raise EngineError("the server of worker processes ended; what it printed says why") from error
         theirs.close()
         self._memory = _MemoryWatch(self.process_id)
 
@@ -265,6 +289,8 @@ def _enter(files: Sequence[PluginFile], target: Callable[..., None], *args: Any)
     """Begin a worker process: it ends with its parent and keeps what plug-ins print off the standard output."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ctrl-C is ignored since the server's start
     gc.freeze()  # what the server loaded is no garbage, and a search of all of it takes 0.2 s
+    if os.environ.get(_SAFE_PATH) == _OF_SERVER:
+        del os.environ[_SAFE_PATH]
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
