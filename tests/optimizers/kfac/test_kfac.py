@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors
 from tngd_bench.optimizers import KFAC
@@ -90,3 +90,30 @@ def test_a_running_average_is_what_it_says() -> None:
     first, second = ([a.T @ a / 6, g.T @ g] for a, g in batches)
     torch.testing.assert_close(factors.inputs, 0.9 * first[0] + 0.1 * second[0])
     torch.testing.assert_close(factors.outputs, 0.9 * first[1] + 0.1 * second[1])
+
+
+class ConvolvedTwice(nn.Module):
+    """One convolution used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.out = nn.Linear(40, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.conv(torch.tanh(self.conv(x)))).flatten(1))
+
+
+@pytest.mark.parametrize("sharing", ["expand", "reduce"])
+def test_the_inputs_of_a_convolution_used_twice_are_its_unfolded_patches(sharing: str) -> None:
+    torch.manual_seed(0)
+    model, x = ConvolvedTwice().double(), torch.randn(6, 2, 5, 4, dtype=torch.float64)
+    seen: list[Tensor] = []
+    with model.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())):
+        model(x)
+    patches = [nn.functional.unfold(inputs, 3, padding=1).transpose(1, 2) for inputs in seen]
+    rows = torch.cat([nn.functional.pad(each, (0, 1), value=1.0) for each in patches], 1)
+    a = rows.flatten(0, 1) if sharing == "expand" else rows.mean(1)
+    optimizer = KFAC(model, nn.CrossEntropyLoss(), lr=1e-3, sharing=sharing)
+    optimizer.step(x, torch.arange(6) % 5)
+    assert torch.allclose(optimizer.factors["conv.weight"].inputs, a.T @ a / len(a), rtol=0.0, atol=1e-12)

@@ -29,7 +29,7 @@ class LanczosBases:
         self._off_diagonal: list[list[float]] = []
         self._scale = [1e-30] * len(vectors)
         self._pivots = [math.inf] * len(vectors)
-        self._image = vectors
+        self._image, self._lengths = vectors, self.norms.unsqueeze(1)
         self.beta, self.residuals = [0.0] * len(vectors), [1.0] * len(vectors)
         self._size = 0
 
@@ -45,13 +45,12 @@ class LanczosBases:
         # the recurrence takes the large components away, a pass over the basis what rounding left of the others
         image = torch.addcmul(image, coefficient, newest, value=-1.0)
         if k > 1:
-            image.addcmul_(image.new_tensor(self.beta).unsqueeze(1), basis[:, k - 2], value=-1.0)
+            image.addcmul_(self._lengths, basis[:, k - 2], value=-1.0)
         space, column = basis[:, :k], image.unsqueeze(2)
         for _ in range(self._passes):
             column.baddbmm_(space.mT, torch.bmm(space, column), alpha=-1.0)
-        self._image = image
-        both = torch.cat([coefficient, torch.linalg.vector_norm(image, dim=1, keepdim=True)], 1)
-        along, beta = both.T.tolist()
+        self._image, self._lengths = image, torch.linalg.vector_norm(image, dim=1, keepdim=True)
+        along, beta = torch.cat([coefficient, self._lengths], 1).T.tolist()
         self._note(along, beta, torch.finfo(image.dtype).eps)
         return k == basis.shape[2] or not any(self.beta)
 
@@ -71,8 +70,10 @@ class LanczosBases:
         if k == self._basis.shape[1]:
             self._basis = torch.cat([self._basis, torch.empty_like(self._basis)], 1)
         self._off_diagonal.append(self.beta)
-        # an exhausted space goes on with zeros, which its exact result does not see
-        divisor = self._image.new_tensor([each or math.inf for each in self.beta]).unsqueeze(1)
+        divisor = self._lengths
+        if not all(self.beta):  # an exhausted space goes on with zeros, which its exact result does not see
+            self._lengths = divisor.new_tensor(self.beta).unsqueeze(1)
+            divisor = torch.where(self._lengths > 0, self._lengths, torch.inf)
         torch.div(self._image, divisor, out=self._basis[:, k])
 
     def bands(self, size: int) -> tuple[Tensor, Tensor]:

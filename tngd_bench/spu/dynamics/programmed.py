@@ -145,7 +145,7 @@ class ProgrammedDevice:
 
     def settled(self, x0: Tensor) -> NodeState:
         """The state after writing with the nodes held at x0: within the rails, the amplifiers settled."""
-        held = x0.clamp(-self.device.rail, self.device.rail)
+        held = x0 if self.device.rail_volts is None else x0.clamp(-self.device.rail, self.device.rail)
         return NodeState(held) if self._network is None else self._network.settled(held)
 
     def advance(self, state: NodeState, t: float, generator: torch.Generator | None = None) -> NodeState:
