@@ -18,8 +18,8 @@ FIGURE_FILES = ("svg", "png", "pdf")
 """Kinds of file of a figure."""
 DATA_FILES = ("csv", "parquet")
 """Kinds of file of the numbers behind a figure or table."""
-DEFAULT_FILES = ("svg", "csv", "parquet")
-"""Files beside a page. PNG, a third of the time of a page, is written where it is asked for."""
+DEFAULT_FILES = ("svg", "png", "csv", "parquet")
+"""Files beside a page. PDF takes long, and is written where it is asked for."""
 PAPERS = {"a4": "a4", "letter": "us-letter"}
 """Papers of PDF files, as Typst calls them."""
 _NEEDS = {"pdf": ("typst", "pdf"), "brief": ("typst", "pdf"), "tex": ("pylatexenc", "tex")}

@@ -10,7 +10,7 @@ from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
-START_S, FIGURE_S = 0.6, 0.22
+START_S, FIGURE_S = 0.6, 0.28
 """Of a page: its start, and each figure. Studies of 8, 20, 53 and 110 figures took 4.3, 8.1, 13.0 and 37.7 s when its
 modules, 1.6 s, were loaded afterwards and PNG files, a fifth to a quarter of the rest, were written too."""
 _PLACE = ("kind", "section", "problem", "parameters", "batch_size", "outputs", "optimizer")
