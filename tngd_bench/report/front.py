@@ -19,6 +19,7 @@ PICTURES = "pictures"
 """The anchor of the section beside the answer."""
 _MAPS = 2
 """Maps shown open: the study's device over N and b, without K-FAC and with it."""
+_SYMBOLS = "N: parameters; b: batch size; d_z: outputs; m = b·d_z: rows."
 _MEMORY = (
     "A device keeps the state of its capacitors from one step to the next, so that a short relaxation goes on from the "
     "last direction. SPRING, a digital natural gradient, keeps its last direction in the same way."
@@ -36,7 +37,14 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
     joules = () if energy else tuple(table for table in what_if.tables if table.name == "energy")
     sections = (
         Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
-        replace(what_if, title="Your device, your model", charts=(), tables=(), points=()),
+        replace(
+            what_if,
+            title="Your device, your model",
+            prose=f"{what_if.prose} {_SYMBOLS}" if what_if.prose else "",
+            charts=(),
+            tables=(),
+            points=(),
+        ),
         Section("tolerance", "How good must the chip be?", charts=charts_of("tolerance", results)),
         Section("joules", "Energy", charts=energy, tables=joules),
         _learning(results, made.get("convergence", nothing)),

@@ -19,8 +19,6 @@ from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.studies.store import columns as c
 
-SYMBOLS = "N: parameters; b: batch size; d_z: outputs; m = b·d_z: rows."
-"""What the letters of sizes stand for, told once."""
 INCOMPLETE = "Not complete"
 """The term of the paragraph that says what has not run yet."""
 _NAMED = 2
@@ -217,7 +215,7 @@ def _facts(results: Results) -> tuple[str, ...]:
         named = f"{device.name} ({link}, τ = {tau}, {device.word_bits} bits)"
     if named:
         facts.append(f"Device: {named}, modelled, not built.")
-    return (*facts, *([SYMBOLS] if len(results.cost_summary) else []))
+    return tuple(facts)
 
 
 def _not_asked(results: Results, judged: Sequence[Verdict]) -> str:

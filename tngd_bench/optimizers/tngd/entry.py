@@ -109,7 +109,7 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
     products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
     if arrays and drawn_in_law(device, it.rows, it.parameters, int(use.settings["ensemble"])):
         # a rotation is drawn as it is asked for
-        return products + rounds * lifts * (3.0 * it.lift + 10.0 * m * m) + _further(it, rounds, 2.0 * DRAWN)
+        return products + rounds * lifts * (2.25 * it.lift + 10.0 * m * m) + _further(it, rounds, 2.0 * DRAWN)
     if arrays:
         factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
         functions = sum(_further(layer, rounds) for layer in alone) if factors == 1.0 else 0.0

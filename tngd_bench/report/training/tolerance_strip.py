@@ -126,10 +126,10 @@ def tolerance_chart(results: Results) -> Chart | None:
         "tolerance-strip",
         "Imperfections, each from mild to harsh",
         f"Training at levels of an imperfection beside the ideal level, same seeds. {told}.",
-        "A level is no worse if it and every milder one lose less than a margin fixed beforehand, against the ideal "
-        "level on the same seed, that of a device without this imperfection. Judged are the loss and the test score "
-        "(exact signed-rank test, p ≤ 5 %). *: some seeds diverged. One cell alone is a device of the study, with what "
-        "it reached.",
+        "A level is no worse if it and every milder one lose less than a margin fixed beforehand. Beside it stands the "
+        "ideal level on the same seed, that of a device without this imperfection. Judged are the loss and the test "
+        "score (exact signed-rank test, p ≤ 5 %). *: some seeds diverged. One cell alone is a device of the study, "
+        "with what it reached.",
         figure,
         pd.DataFrame(data, columns=["imperfection", c.OPTIMIZER, c.GROUP, "level", "verdict", "ideal"]),
     )
