@@ -1,5 +1,6 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -218,8 +219,13 @@ def _devices(results: Results) -> tuple[str, str] | None:
     """Return how training ended on imperfect devices beside the ideal one, and the first verdict."""
     if not (pairs := results.device_pairs):
         return None
-    named = _few([f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs], 2)
-    return f"Beside the ideal device, training ends: {named}.", pairs[0].verdict
+    verdicts = Counter(pair.verdict for pair in pairs)
+    if len(pairs) == 1:
+        text = f"{results.infos[pairs[0].optimizer].title} beside the ideal device: {pairs[0].verdict}."
+    else:
+        told = quantities.listed([f"{verdict} ({number})" for verdict, number in verdicts.items()])
+        text = f"{len(pairs)} devices beside the ideal one: {told}."
+    return text, next(iter(verdicts))
 
 
 def _few(texts: Sequence[str], most: int = MOST_IMPERFECTIONS) -> str:
