@@ -106,7 +106,7 @@ def incomplete(results: Results) -> Text | None:
         return None
     bold = f"{quantities.count(missing)} of {quantities.count(runs)}"
     text = f"{bold} processes of this study have no result yet, and what follows is without them."
-    return f"{text} The same `tngd-bench run` goes on.", bold, ""
+    return f"{text} The command that ran it goes on where it stopped.", bold, ""
 
 
 def cost(results: Results) -> Text | None:
