@@ -1,9 +1,10 @@
 """The accuracy of `tngd-bench plan`: predicted and real minutes of studies, run now.
 
     python -m benchmarks.planned quick paper-fig2a:quick my-study.toml
+    python -m benchmarks.planned language-cost:quick --set problem.squad-lora.train=train.json
 
 On a quiet machine. Each study is planned without earlier trials, run into an empty folder, and compared as a whole and
-by kind of trial.
+by kind of trial. A study that fails is named, and the next one runs. Exit code 1 if one failed.
 """
 
 import argparse
@@ -19,13 +20,22 @@ from tngd_bench.studies.store.records import read_records
 COMMAND = (sys.executable, "-m", "tngd_bench")
 
 
-def main() -> None:
+def main() -> int:
     """Run the studies and print a line each, then one for each kind of trial."""
     parser = argparse.ArgumentParser(prog="benchmarks.planned", description="Predicted and real duration.")
     parser.add_argument("studies", nargs="+", metavar="STUDY[:PROFILE]")
-    for study in parser.parse_args().studies:
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="of each")
+    given = parser.parse_args()
+    settings = [word for setting in given.settings for word in ("--set", setting)]
+    failed = 0
+    for study in given.studies:
         name, _, profile = study.partition(":")
-        compare([name, *(["--profile", profile] if profile else [])])
+        try:
+            compare([name, *(["--profile", profile] if profile else []), *settings])
+        except subprocess.CalledProcessError as error:
+            failed = 1
+            print(f"{study}: failed, exit code {error.returncode}: {' '.join(error.cmd[2:])}", flush=True)
+    return failed
 
 
 def compare(study: list[str]) -> None:
@@ -35,7 +45,7 @@ def compare(study: list[str]) -> None:
         where = [*study, "--output", str(place)]
         predicted = json.loads(subprocess.check_output([*COMMAND, "plan", *where, "--json"]))
         started = time.monotonic()
-        subprocess.run([*COMMAND, "run", *where], check=True, capture_output=True)
+        subprocess.run([*COMMAND, "run", *where], check=True, stdout=subprocess.DEVNULL)
         took = time.monotonic() - started
         ratio = predicted["seconds"] / took
         words = f"predicted {predicted['seconds'] / 60:.2f} min, took {took / 60:.2f} min, ratio {ratio:.2f}"
@@ -52,4 +62,4 @@ def compare(study: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
