@@ -37,21 +37,23 @@ def read(name):
 
 
 @pytest.mark.parametrize(
-    ("study", "profile", "name"),
+    ("study", "variant", "name"),
     [
         ("digits-tuning", None, "tuned-digits"),
         ("mnist-tuning", None, "tuned-mnist"),
         ("rivals-tuning", None, "tuned-rivals"),
-        ("rivals-tuning", "soap", "tuned-soap"),
+        ("rivals-tuning", "pytorch_optimizer:SOAP", "tuned-soap"),
+        ("rivals-tuning", "pytorch_optimizer:ScalableShampoo", "tuned-shampoo"),
         ("full-batch-tuning", None, "tuned-full-batch"),
         ("squad-tuning", "quick", "tuned-squad"),
         ("pinn-tuning", None, "tuned-pinn"),
     ],
 )
-def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
+def test_every_setting_is_the_draw_that_the_record_names(study, variant, name):
+    """`variant` is a profile, or the class that the search was asked for."""
     shipped = read(name)
-    chosen = ('tuning.optimizers=["pytorch_optimizer:SOAP"]',) if profile == "soap" else ()
-    loaded = load_study(study, chosen, None if chosen else profile)
+    chosen = (f'tuning.optimizers=["{variant}"]',) if variant and ":" in variant else ()
+    loaded = load_study(study, chosen, None if chosen else variant)
     study, search = loaded.study, make_search(loaded)
     problem = search.section.problem
     assert [contender.method for contender in search.contenders] == list(shipped["tuned"])
@@ -86,9 +88,9 @@ def test_the_rivals_are_trained_tuned_and_timed_at_all_sizes():
     assert mnist.seeds >= seeds_needed(len(mnist.optimizers) - 1)
     budgets = {
         name: {key: read(name)["tuning_record"]["search"][key] for key in BUDGET}
-        for name in ("tuned-mnist", "tuned-rivals", "tuned-soap")
+        for name in ("tuned-mnist", "tuned-rivals", "tuned-soap", "tuned-shampoo")
     }
-    assert budgets["tuned-mnist"] == budgets["tuned-rivals"] == budgets["tuned-soap"]
+    assert all(budget == budgets["tuned-mnist"] for budget in budgets.values())
     search = load_study("full-batch-tuning").study
     seen = round((1 - search.tuning.validation_share) * 1_437)
     assert search.training[0].batch_size == digits.batch_size == digits.train_size == seen

@@ -20,6 +20,7 @@ _MOMENTUM = SearchRange(0.0, 0.99, "from none to an average over a hundred steps
 _DECAY = SearchRange(
     1e-4, 1.0, "decoupled, so times lr: from nothing that is felt to the most in use, that of Muon's authors"
 )
+_MATRIX_EPS = SearchRange(1e-8, 1e-2, "two decades below the default, four above")
 
 KNOWN: Mapping[str, Known] = {
     "torch.optim:AdamW": Known(
@@ -51,7 +52,15 @@ KNOWN: Mapping[str, Known] = {
         ranges={
             "lr": SearchRange(1e-3, 1.0, "its steps shrink as statistics add up: larger rates than Adam's"),
             "momentum": _MOMENTUM,
-            "matrix_eps": SearchRange(1e-8, 1e-2, "two decades below the default, four above"),
+            "matrix_eps": _MATRIX_EPS,
+        },
+    ),
+    "pytorch_optimizer:ScalableShampoo": Known(
+        style=Style("#8a1c1c", "#ff9e9e", "4"),
+        ranges={
+            "lr": SearchRange(1e-3, 1.0, "a layer's step has the length that SGD's would have"),
+            "beta1": BETA1,
+            "matrix_eps": _MATRIX_EPS,
         },
     ),
 }
