@@ -66,6 +66,7 @@ def build_report(
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
     files: Collection[str] = DEFAULT_FILES,
+    figures: str = "all",
     store: Path | None = None,
     beside: Sequence[tuple[Records, Path]] = (),
     paper: str = "a4",
@@ -76,7 +77,8 @@ def build_report(
     StoreError, and nothing is written, where a document of somebody else or another page would go (`refuse_foreign`).
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
-    table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). The
+    table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). With
+    `figures` "front" those of the appendix are on the page and have no files. The
     other formats are `report.md`, `report.pdf`, `tables/*.tex`, `brief.md` and `brief.pdf`, and `comment.md`; `paper`
     is that of PDF files (see `PAPERS`). Readers of a comment find the directory at `address`, "" for nowhere.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
@@ -86,11 +88,15 @@ def build_report(
     """
     check_formats(formats)
     refuse_other_files(output, formats)
-    kinds = files_beside(formats, files)
+    kinds = files_beside(formats, files, figures)
     others = _by_name(records, beside)
     trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(results, {name: other for name, (other, _) in others.items()})
+        if figures == "front":
+            content = replace(
+                content, appendix=tuple(replace(each, figure_files=False) for each in content.appendix)
+            )
         parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
     front = len(content.sections)
     content = replace(
@@ -109,7 +115,8 @@ def build_report(
         further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
         write(html, render(content, records, parts.drawings, near, further, trend, kinds).encode())
         written.append(html)
-    texts = _documents(content, records, output, formats, paper, address)
+    rest = "" if "csv" in kinds else "on the page" if "html" in formats else "left out"
+    texts = _documents(content, records, output, formats, paper, address, rest)
     documents = [
         write(output / name, text if isinstance(text, bytes) else text.encode()) for name, text in texts
     ]
@@ -173,16 +180,22 @@ def trial_ends(records: Records) -> pd.DataFrame:
 
 
 def _documents(
-    content: Contents, records: Records, output: Path, formats: Collection[str], paper: str, address: str
+    content: Contents,
+    records: Records,
+    output: Path,
+    formats: Collection[str],
+    paper: str,
+    address: str,
+    rest: str,
 ) -> Iterator[tuple[str, str | bytes]]:
-    """Yield the name and the text of each document in `formats`; the figures lie in `output`."""
+    """Yield name and text of each document in `formats`; the figures lie in `output`; `rest` as in `markdown`."""
     study = records.study
     title = str(study.get("title") or study.get("name") or "Study")
     version, command = study.get("version", "not stated"), study.get("command", "not recorded")
     made = f"{MADE} {version}: {command}"
     short = (title, content.answer, content.pictures, made)
     if "md" in formats:
-        yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made)
+        yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made, rest)
     if "tex" in formats:
         tables = (table for section in content.every for table in section.tables if table.rows)
         yield from ((f"tables/{table.name}.tex", latex(table)) for table in tables)
@@ -192,7 +205,7 @@ def _documents(
         yield "brief.md", markdown.brief(*short)
         yield "brief.pdf", pdf.brief(*short, output.resolve(), paper)
     if "comment" in formats:
-        yield "comment.md", markdown.comment(*short, content.every, address)
+        yield "comment.md", markdown.comment(*short, content.every, address, rest)
 
 
 SETTING = "TNGD_BENCH_TREND"

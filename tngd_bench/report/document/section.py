@@ -59,7 +59,7 @@ class Section:
 
     `points` are computed statements, `statements` pairs of a term and a sentence, `explorer` the data of the what-if
     panel (see `panel_data.explorer`), `exhibits` groups of the section's charts with the claims they decide: a
-    page shows these charts there, other formats as they come.
+    page shows these charts there, other formats as they come. Charts without `figure_files` are on the page alone.
     """
 
     anchor: str
@@ -72,6 +72,7 @@ class Section:
     command: str = ""
     explorer: Mapping[str, object] | None = None
     exhibits: tuple[Exhibit, ...] = ()
+    figure_files: bool = True
 
     @property
     def is_empty(self) -> bool:
