@@ -1,7 +1,7 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,32 @@ Text = tuple[str, str, str]
 """A text, the number in it that counts, and the anchor of what shows it."""
 
 
-def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int]:
-    """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
+@dataclass(frozen=True)
+class Duel:
+    """One size: its quickest device, and the lead of that or of its quickest digital second-order rival."""
+
+    setting: Mapping[str, Any]
+    device: str
+    lead: Lead
+
+    @property
+    def won(self) -> bool:
+        """Whether the device leads."""
+        return self.lead.optimizer == self.device
+
+    @property
+    def sure(self) -> bool:
+        """Whether the lead is confirmed."""
+        return not self.lead.doubt
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are pairs and processes enough for a test."""
+        return self.lead.ratio is not None and self.lead.ratio.tested
+
+
+def duels(results: Results) -> tuple[list[Duel], int]:
+    """Return the duel of each size at which a device and a digital second-order optimizer were timed.
 
     Of several sections at one size that with the most optimizers counts: times of two sections are not paired. A device
     with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The number is
@@ -70,7 +94,7 @@ def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int
             continue
         ratio = iteration_cost.paired_ratio(part, second, first)
         lead = Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)
-        found.append((setting, device, lead))
+        found.append(Duel(setting, device, lead))
     return found, open_sizes
 
 
@@ -252,7 +276,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 def measure_next(results: Results) -> Text | None:
     """Return what would decide the first question that this study leaves open."""
     found, _ = duels(results)
-    untested = [lead.ratio for *_, lead in found if lead.ratio is None or not lead.ratio.tested]
+    untested = [each.lead.ratio for each in found if not each.tested]
     if untested:
         least = iteration_cost.MINIMUM_PROCESSES
         short = any(ratio is None or ratio.processes < least for ratio in untested)
