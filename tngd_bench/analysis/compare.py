@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
@@ -26,7 +26,6 @@ from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 _DATA = ("train_size", "test_size", "evaluation_size", c.VALIDATION_SHARE)

@@ -87,18 +87,16 @@ def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
     return float(counts[extreme].sum() / counts.sum())
 
 
-def shift_interval(
-    base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float, float]:
+def shift_interval(base: Sequence[float], head: Sequence[float]) -> tuple[float, float, float]:
     """Return (estimate, lower, upper) of head/base for positive samples: Hodges & Lehmann (1963) on logarithms.
 
-    The interval inverts the Mann-Whitney test; infinite where there are too few samples for `confidence`.
+    The interval inverts the Mann-Whitney test; infinite where there are too few samples for 95 %.
     """
     differences = np.sort(np.subtract.outer(np.log(head), np.log(base)).ravel())
     n, m = len(base), len(head)
     counts = _subset_sums(2 * np.arange(1, n + m + 1), n)[::2]  # rank sums, no ties
     below = np.cumsum(counts[n * (n + 1) // 2 :]) / counts.sum()  # P(U <= k), k = 0, 1, …
-    cut = int(np.searchsorted(below, (1.0 - confidence) / 2.0, side="right"))
+    cut = int(np.searchsorted(below, (1.0 - CONFIDENCE) / 2.0, side="right"))
     estimate = float(np.exp(np.median(differences)))
     if cut == 0:
         return estimate, 0.0, math.inf

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import (
-    Array,
     PairedDifference,
     differences_by_seed,
     paired_difference,

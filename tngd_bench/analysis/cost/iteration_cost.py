@@ -13,15 +13,14 @@ where `studies.plan.enough_processes` chose the number.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array, Places
 from tngd_bench.analysis.cost.reference import reference_label
 from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 SETTING = [c.GROUP, c.PROBLEM, *c.SIZE, c.ROWS]
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
@@ -175,7 +174,7 @@ def paired_quotients(
     return np.split(top[kept] / bottom[kept], starts)
 
 
-def _by_pair(at: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.int64], Array]:
+def _by_pair(at: Places, values: Array) -> tuple[Places, Array]:
     """Return an optimizer's values in order of process and repetition, and before them both in one number."""
     place, first = np.unique(at, return_index=True)
     return place, values[first]

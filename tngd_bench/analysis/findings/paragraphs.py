@@ -252,10 +252,10 @@ def _devices(results: Results) -> tuple[str, str] | None:
     return text, next(iter(verdicts))
 
 
-def _few(texts: Sequence[str], most: int = MOST_IMPERFECTIONS) -> str:
+def _few(texts: Sequence[str]) -> str:
     """Return the first of `texts`, and how many more there are."""
-    more = len(texts) - most
-    return ", ".join(texts[:most]) + (f", and {more} more" if more > 0 else "")
+    more = len(texts) - MOST_IMPERFECTIONS
+    return ", ".join(texts[:MOST_IMPERFECTIONS]) + (f", and {more} more" if more > 0 else "")
 
 
 def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:

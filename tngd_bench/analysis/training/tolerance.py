@@ -26,10 +26,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
@@ -38,7 +38,6 @@ from tngd_bench.studies.store import columns as c
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
 _LEVELS = ["level", "excess", "verdict", "p_inside", "p_outside", "median", "seeds", "diverged"]
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

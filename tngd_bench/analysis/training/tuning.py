@@ -91,7 +91,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_SUMMARY))
 
 
-def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
+def best_of_k_curves(records: Records) -> pd.DataFrame:
     """Return the best-of-k curve of every optimizer of a search: `optimizer`, the columns of `best_of_k`, `budget_s`.
 
     Over the drawn settings alone, as the study's own were not drawn; a diverged one counts as worst; a skipped or
@@ -103,7 +103,7 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
     curves = []
     for name, own in drawn.groupby(c.OPTIMIZER, sort=False):
         values = own["score"].fillna(-np.inf if larger else np.inf)
-        curve = best_of_k(values.tolist(), larger_is_better=larger, level=level)
+        curve = best_of_k(values.tolist(), larger_is_better=larger)
         curve.insert(0, c.OPTIMIZER, str(name))
         curve["budget_s"] = curve["k"] * float(own["seconds"].mean())
         curves.append(curve)

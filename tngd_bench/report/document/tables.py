@@ -114,14 +114,13 @@ def table_of(
     columns: Sequence[Column],
     items: pd.DataFrame | Iterable[Any],
     data: pd.DataFrame | None = None,
-    anchors: tuple[str, ...] = (),
 ) -> Table:
     """Return the table with a row for each of `items`; the rows of a frame, which is the data then."""
     if isinstance(items, pd.DataFrame):
         data, items = (items.reset_index(drop=True) if data is None else data), c.each(items)
     rows = tuple(tuple(column.cell(item) for column in columns) for item in items)
     assert data is not None
-    return Table(name, caption, tuple(columns), rows, data, anchors)
+    return Table(name, caption, tuple(columns), rows, data)
 
 
 def text_table(
