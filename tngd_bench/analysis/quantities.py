@@ -115,11 +115,6 @@ def metric(value: float, described: Metric) -> str:
     return percent(value) if described.share else significant(value)
 
 
-def at_least(value: float, bound: float) -> str:
-    """Return seconds, or with "≥" the lower `bound` of them where `value` is NaN: not known in full."""
-    return f"≥ {seconds(bound)}" if math.isnan(value) and not math.isnan(bound) else seconds(value)
-
-
 def listed(names: Sequence[str]) -> str:
     """Return at least one name as a list in a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

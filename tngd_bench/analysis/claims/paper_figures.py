@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tngd_bench import arguments
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
 from tngd_bench.studies.store import columns as c
@@ -34,8 +35,7 @@ class FigureEntry:
     def __post_init__(self) -> None:
         """Refuse an axis that is not known."""
         for name, accepted in _AXES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
+            arguments.choice(name, getattr(self, name), accepted)
 
     @property
     def number(self) -> str:

@@ -10,7 +10,9 @@ of the processes' median ratios. It is 95 % for a number of processes fixed befo
 where `studies.plan.enough_processes` chose the number.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,6 +115,12 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         row["keys"] = tuple(keys)
         rows.append(row)
     return pd.DataFrame(rows, columns=_SUMMARY_COLUMNS)
+
+
+def median_text(row: Any) -> str:
+    """Return the median total of a row of `summarise`, or with "≥" its lower bound."""
+    unknown = math.isnan(row.total_median_s) and not math.isnan(row.at_least_s)
+    return f"≥ {quantities.seconds(row.at_least_s)}" if unknown else quantities.seconds(row.total_median_s)
 
 
 _SUMMARY_COLUMNS = [

@@ -181,7 +181,10 @@ def _ranking(results: Results) -> str:
     known = here["total_median_s"].notna()
 
     def named(rows: pd.DataFrame) -> list[str]:
-        return [f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(rows)]
+        return [
+            f"{paragraphs.name(results, row.optimizer)} ({iteration_cost.median_text(row)})"
+            for row in c.each(rows)
+        ]
 
     ranked, bounded = named(here[known]), named(here[~known])
     if len(here) == 1:

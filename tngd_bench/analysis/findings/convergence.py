@@ -44,9 +44,9 @@ def convergence_sentence(results: Results) -> str:
     plain, infos = c.outside_sweeps(results.final), results.infos
     if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
         of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
-        return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
-    group = main_section(plain, infos)
-    section = EndedSection(c.only(plain, group=group), infos)
+        return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results)
+    section = main_training(results)
+    assert section is not None  # something was trained
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
@@ -94,10 +94,10 @@ def main_training(results: Results) -> EndedSection | None:
     return EndedSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
 
 
-def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
+def _ranked_sentence(results: Results) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
-    group = main_section(plain, results.infos)
-    section = EndedSection(c.only(plain, group=group), results.infos)
+    section = main_training(results)
+    assert section is not None  # something was trained
     labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"

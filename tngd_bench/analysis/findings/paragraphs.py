@@ -103,11 +103,6 @@ def name(results: Results, label: str) -> str:
     return without_tuned(results.infos[label].title)
 
 
-def time(row: Any) -> str:
-    """Return the median time of a row of `cost_summary`, or its lower bound."""
-    return quantities.at_least(row.total_median_s, row.at_least_s)
-
-
 def where(row: Any) -> str:
     """Return the size of a row of `cost_summary` in words."""
     size = quantities.count(row[c.PARAMETERS])
@@ -140,8 +135,10 @@ def cost(results: Results) -> Text | None:
         return None
     own = devices.iloc[0]
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
-    others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
-    bold = time(own)
+    others = "".join(
+        f", {name(results, row.optimizer)} {iteration_cost.median_text(row)}" for row in c.each(rivals)
+    )
+    bold = iteration_cost.median_text(own)
     who = f"{name(results, own[c.OPTIMIZER])} on {'the' if len(devices) == 1 else 'a'} device"
     return f"A step {where(own)}: {who} {bold}{others}.", bold, "step"
 

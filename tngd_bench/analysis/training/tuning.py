@@ -15,23 +15,16 @@ from tngd_bench.studies.tuning.results import best_tries, larger_is_better, tuni
 from tngd_bench.studies.tuning.spaces import space_of
 
 _EDGE = 0.02
-_SUMMARY = (
-    c.OPTIMIZER,
-    "tries",
-    "ok",
-    "diverged",
-    "no_result",
-    "not_tried",
-    "own_score",
-    "best_score",
+_SUMMARY = [c.OPTIMIZER, "tries", "ok", "diverged", "no_result", "not_tried", "own_score", "best_score"]
+_SUMMARY += [
     "final_score",
     "final_failed",
     "best_number",
-    "settings",
+    c.SETTINGS,
     "at_edge",
     "seconds",
     "share_of_seconds",
-)
+]
 
 
 def tuning_summary(records: Records) -> pd.DataFrame:
@@ -88,7 +81,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
         rows.append(row)
     decided_by = "final_score" if (tries["final_runs"] > 0).any() else "best_score"
     rows.sort(key=lambda row: math.inf if math.isnan(row[decided_by]) else sign * row[decided_by])
-    return pd.DataFrame(rows, columns=list(_SUMMARY))
+    return pd.DataFrame(rows, columns=_SUMMARY)
 
 
 def best_of_k_curves(records: Records) -> pd.DataFrame:

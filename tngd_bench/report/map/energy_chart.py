@@ -56,7 +56,7 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
     layers = view.calibrations.counts.layers(n, d_z)
     if layers is None or not view.devices:
         return
-    it = Iteration(n, b * d_z, b, d_z, layers, view.calibrations.counts.cg)
+    it = view.calibrations.counts.iteration(n, b, d_z, layers)
     for label in view.calibrations.digital:
         seconds = rated_seconds(view.infos[label].method, it, processor)
         yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor), digital=True)

@@ -66,7 +66,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     rows = leads.main_size(summary, results.infos)
     if rows.empty:
         return "", {}
-    columns = {"a step": {str(row.optimizer): _step(row) for row in c.each(rows)}}
+    columns = {"a step": {str(row.optimizer): iteration_cost.median_text(row) for row in c.each(rows)}}
     devices: Cells = {
         str(row.optimizer): stated_seconds(row.modelled_s)
         for row in c.each(rows)
@@ -77,10 +77,6 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     first, more = rows.iloc[0], summary.groupby(iteration_cost.SETTING).ngroups - 1
     size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
     return f"A step on {first[c.PROBLEM]} at {size}.{_others(more, 'size')}", columns
-
-
-def _step(row: object) -> str:
-    return quantities.at_least(row.total_median_s, row.at_least_s)  # type: ignore[attr-defined]  # a row of a frame
 
 
 def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:

@@ -1,5 +1,7 @@
 """Predict what an optimizer needs in a trial, and skip it where that exceeds the study's limits."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -30,6 +32,11 @@ class SizedProblem:
 
     instance: ProblemInstance
     widths: Widths
+
+    @classmethod
+    def of(cls, instance: ProblemInstance) -> SizedProblem:
+        """Return an instance with its widths."""
+        return cls(instance, instance.entry.widths(instance.parameters, instance.outputs))
 
     @property
     def itemsize(self) -> int:
