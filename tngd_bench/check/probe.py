@@ -31,7 +31,7 @@ STILL_LR = 1e-7
 """Learning rate while timing: hundreds of steps, and the work of each stays that of the first."""
 _OFTEN: dict[str, object] = {"factor_interval": 1, "inverse_interval": 2}
 SETTINGS = {"kfac": _OFTEN, "tkfac": _OFTEN}
-"""Where work is periodic, a short period: each part of it weighs, and a cycle is short."""
+"""Short periods for periodic work: each part of it weighs, and a cycle is short."""
 _EIGHT: dict[str, object] = {"cg_iterations": 8, "cg_rtol": 0.0}
 FIXED_SETTINGS = {"ngd-cg": _EIGHT, "ngd-cg-device": _EIGHT}
 """For exact counts, work that rounding cannot change: how many iterations a tolerance takes differs by processor."""
@@ -52,7 +52,7 @@ STARTS = {
     "command line": "tngd_bench.cli.main",
     "registries": "tngd_bench.optimizers.registry, tngd_bench.problems.registry",
 }
-"""What a user waits for before anything is computed."""
+"""Imports that a user waits for before anything is computed."""
 
 TIME = "step time"
 

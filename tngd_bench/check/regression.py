@@ -2,8 +2,8 @@
 
 Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
-Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a run made
-anew, whose samples are processes: one median a process, since processes differ. Below seven samples a side that p
+Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a
+second run, whose samples are processes: one median a process, since processes differ. Below seven samples a side that p
 cannot be reached, and the verdict is never "regression".
 """
 

@@ -28,7 +28,7 @@ MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
 MINIMUM_PROCESSES = enough_processes.LEAST_PROCESSES
 NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
-"""What a verdict takes, in words: paired iterations."""
+"""Paired iterations that a verdict needs, in words."""
 _MODELLED = [c.WRITE_S, c.RELAX_S, c.READ_S]
 
 

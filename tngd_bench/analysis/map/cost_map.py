@@ -54,18 +54,18 @@ class CheapestMap:
 
     @property
     def vouched(self) -> Mask:
-        """Where the cheapest and the runner-up are vouched for within a factor of 1.5: (rows, columns)."""
+        """Mask of the cells whose two quickest times are known to within a factor of 1.5: (rows, columns)."""
         return np.asarray(self.error <= discrepancy.VOUCHED_FACTOR)
 
     @property
     def open(self) -> Mask:
-        """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
+        """Mask of the cells whose least seconds are a lower bound, so that no optimizer leads: (rows, columns)."""
         found = np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
         return np.asarray(found & self.vouched)
 
     @property
     def confirmed(self) -> Mask:
-        """Where the winner leads in 95 % of the draws, between measured sizes and between its own, (rows, columns).
+        """Mask of the cells where the winner leads in 95 % of the draws, between measured sizes and its own.
 
         Beyond them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
         """

@@ -57,7 +57,7 @@ class Trained:
         return self._medians(np.stack(list(self.iterations.values())))
 
     def drawn_medians(self, draws: int, generator: np.random.Generator) -> Array:
-        """Return the same of seeds drawn anew, each between its two evaluations: (labels, sizes, draws)."""
+        """Return the same of resampled seeds, each between its two evaluations: (labels, sizes, draws)."""
         table = np.stack(list(self.iterations.values()))
         before = np.stack([np.maximum(self.after[label], 0.0) for label in self.iterations])
         width = np.where(np.isfinite(table), table, 0.0) - np.where(np.isfinite(table), before, 0.0)

@@ -167,7 +167,7 @@ def question_options(processor: str | None = None) -> Callable[[Callable[..., An
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options ask: the `device` by name with `overrides` of its fields, and all other options by name."""
+    """The question that the options ask: the `device` with `overrides` of its fields, all other options by name."""
 
     device: str
     overrides: tuple[str, ...]

@@ -24,7 +24,7 @@ from tngd_bench.report.document.palette import INK, MUTED, RULE, Colour, Mark
 from tngd_bench.studies.store import columns as c
 
 Look = dict[str, Any]
-"""How matplotlib draws something: keyword arguments."""
+"""Keyword arguments of matplotlib for one kind of line, point or area."""
 WIDTH_INCHES = 4.7
 _NOT_STYLE = (
     *("backend", "interactive", "toolbar", "timezone", "webagg.", "tk.", "date.epoch", "docstring."),

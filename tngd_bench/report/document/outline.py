@@ -52,7 +52,7 @@ class Contents:
 
     @property
     def warnings(self) -> tuple[tuple[str, str], ...]:
-        """What a reader must know before the answer: a term and a sentence each."""
+        """Warnings to read before the answer: a term and a sentence each."""
         told = (("Revisions", self.revisions), ("Missing", missing_words(self.missing)))
         return tuple((term, words) for term, words in told if words)
 

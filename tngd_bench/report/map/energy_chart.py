@@ -22,7 +22,7 @@ from tngd_bench.studies.store import columns as c
 
 PROCESSOR = "h100"
 HOST_WATTS = "host_watts"
-"""What `tngd-bench report --host-watts` says of the measured machine, in the environment of its records."""
+"""Key of an environment: power of the measured machine as `tngd-bench report --host-watts` gives it."""
 _HOST, _DEVICE, _RIVAL = "host", "device", "digital rival"
 _LOOK: dict[str, dict[str, Any]] = {
     _HOST: {"color": PARTS["digital"].light, "label": "host, at its rated power"},

@@ -12,7 +12,7 @@ from tngd_bench.report.document.tables import Table
 
 ROWS_SHOWN = 40
 COMMENT_BYTES = 65_536
-"""What GitHub takes as a comment, in characters; bytes of UTF-8 are never fewer."""
+"""GitHub's limit of a comment, in characters; bytes of UTF-8 are never fewer."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 

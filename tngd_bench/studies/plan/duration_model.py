@@ -42,7 +42,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of an optimizer: measured over predicted seconds, and the seconds to make it.
+    """Knowledge of an optimizer: measured over predicted seconds, and the seconds to make it.
 
     `before_s`, those until its steps are timed, is known at the size of a probe alone.
     """

@@ -53,7 +53,7 @@ def chance_of_process(process: int, precision: float | None) -> float:
 
 
 class EnoughProcesses:
-    """Which optimizers are known well enough at which size, from the blocks noted so far."""
+    """Optimizers whose times are known well enough, by size, from the blocks noted so far."""
 
     def __init__(self) -> None:
         self._logs: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

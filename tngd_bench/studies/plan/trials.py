@@ -39,7 +39,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class SkipReason:
-    """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
+    """Reason for a missing result: skipped in the plan, or a trial that ended without one."""
 
     status: TrialStatus
     reason: str

@@ -173,7 +173,7 @@ class DaskEngine:
     def _workers(self) -> dict[str, dict[str, Any]]:
         workers: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
-            self._client.wait_for_workers(1)  # all are being started anew
+            self._client.wait_for_workers(1)  # all are being restarted
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
         return workers
 

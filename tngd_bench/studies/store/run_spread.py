@@ -37,7 +37,7 @@ def kept(environment: Mapping[str, Any]) -> dict[str, Any]:
         return {FIELD: json.loads(place.read_bytes())[FIELD]} if place.is_file() else {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{place} does not hold {FIELD} ({error}); remove it, and `tngd-bench null-runs` writes it anew"
+            f"{place} does not hold {FIELD} ({error}); remove it, and `tngd-bench null-runs` writes a new one"
         ) from None
 
 

@@ -4,7 +4,7 @@
     store/environment.json    the machine and software it was measured with
     store/trials/KEY.json     one finished trial (see `documents` for what a file is)
     store/artefacts/KEY/      files kept of a run on request: weights.pt, curve.csv
-    store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
+    store/tables/             everything as Parquet, made from the above, and again when stale (see `tables`)
     store/earlier/            results of the study's trials by other code, which `run` has measured again
     store/set-aside/          files found in trials/ that are torn, edited or not ours
 
