@@ -114,12 +114,9 @@ def compare(base: CheckedMetric | None, head: CheckedMetric | None) -> Judgement
     if (base.kind, base.unit) != (head.kind, head.unit):
         reason = f"{base.kind} in {base.unit} there, {head.kind} in {head.unit} here"
         return _judgement(known, "failed", f"cannot be compared: {reason}", base, head)
-    return _compare_exact(base, head) if base.kind == "exact" else _compare_times(base, head)
-
-
-def _compare_exact(base: CheckedMetric, head: CheckedMetric) -> Judgement:
-    verdict, reason = _exact_verdict(base, head)
-    return _judgement(base, verdict, reason, base, head)
+    if base.kind == "time":
+        return _compare_times(base, head)
+    return _judgement(base, *_exact_verdict(base, head), base, head)
 
 
 def _exact_verdict(base: CheckedMetric, head: CheckedMetric) -> tuple[VerdictName, str]:

@@ -1,8 +1,7 @@
 """Statement and tables on optimizers named by their class: how they are measured, their parameters, first steps."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.scales import SIGNS
-from tngd_bench.report.document.tables import MEASURED, Table, amount, words
+from tngd_bench.report.document.tables import MEASURED, Table, amount
 from tngd_bench.studies.store import columns as c
 
 
@@ -44,26 +43,17 @@ def routing_table(trials: pd.DataFrame, infos: Infos) -> Table:
         "Which optimizer had which parameters, with their shapes; at several sizes those of the smallest. The rule is "
         "the setting route, and rest where it is set."
     )
-    columns = (
-        words("optimizer", itemgetter(0)),
-        words("problem", itemgetter(1)),
-        words("N", itemgetter(2)),
-        words("given to", itemgetter(3)),
-        words("parameters", itemgetter(4)),
-    )
+    titles = ("optimizer", "problem", "N", "given to", "parameters")
     told = tables.sorted_rows(told, [c.OPTIMIZER, c.PROBLEM, c.PARAMETERS], infos)
-    return tables.table_of("parameter-routing", caption, columns, _shares(told, infos), told)
+    return tables.text_table("parameter-routing", caption, titles, _shares(told, infos), told)
 
 
 def _shares(told: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, ...]]:
     for (label, problem), sizes in told.groupby([c.OPTIMIZER, c.PROBLEM], sort=False):
         numbers = ", ".join(quantities.count(size) for size in sizes[c.PARAMETERS])
         for who, shapes in json.loads(sizes[c.ROUTING].iloc[0]).items():
-            yield infos[str(label)].title, str(problem), numbers, who, _listed(shapes)
-
-
-def _listed(shapes: Mapping[str, Sequence[int]]) -> str:
-    return ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+            named = (f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+            yield infos[str(label)].title, str(problem), numbers, who, ", ".join(named)
 
 
 def first_steps_table(results: Results) -> Table:

@@ -56,10 +56,14 @@ class Column:
 
 
 def amount(
-    title: str, name: str, write: Callable[[float], str] = quantities.count, clock: str = ""
+    title: str,
+    name: str,
+    write: Callable[[float], str] = quantities.count,
+    clock: str = "",
+    none: str = "",
 ) -> Column:
-    """Return a column of numbers, those of the attribute `name` of each item."""
-    return Column(title, lambda item: number(getattr(item, name), write), clock)
+    """Return a column of numbers, those of the attribute `name` of each item, `none` in place of missing ones."""
+    return Column(title, lambda item: number(getattr(item, name), write, none=none), clock)
 
 
 def words(title: str, cell: Callable[[Any], object] = str) -> Column:
