@@ -30,7 +30,7 @@ from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document, write_durably
 from tngd_bench.studies.store.reader import ARTEFACTS, ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import cannot_be_written, refused_as
 
 STORE_FOLDER = "store"
 TABLES_FOLDER = "tables"
@@ -110,10 +110,8 @@ class Store(StoreReader):
 
         Where the file system has no locks, this warns that nothing keeps them out.
         """
-        try:
+        with refused_as(StoreError, self.path):
             handle = (self.path / _LOCK).open("w")
-        except OSError as error:
-            raise StoreError(cannot_be_written(str(self.path), self.path, error)) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
