@@ -52,9 +52,8 @@ class Choice:
 def figures(design: Design) -> Iterator[Lever]:
     """Yield the numbers of the machine that change the time of an iteration."""
     if design.optimizer == ON_DEVICE:
-        yield Lever(
-            "copies", "copies of the arrays", "", attrgetter("copies"), partial(_copied, design=design)
-        )
+        better = partial(_copied, design=design)
+        yield Lever("copies", "copies of the arrays", "", attrgetter("copies"), better)
     for name, info in DEVICE_FIELDS.items():
         value = getattr(design.now.device, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -66,14 +65,8 @@ def figures(design: Design) -> Iterator[Lever]:
             if _shortens_an_item(design, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
                 milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
-                yield Lever(
-                    name,
-                    title,
-                    unit,
-                    attrgetter(f"device.{'time_constant_s' if name == _TAU else name}"),
-                    better,
-                    not milder,
-                )
+                value_of = attrgetter(f"device.{'time_constant_s' if name == _TAU else name}")
+                yield Lever(name, title, unit, value_of, better, not milder)
 
 
 def _copied(machine: Machine, times: float, *, design: Design) -> Machine:
