@@ -100,6 +100,11 @@ def count(value: float) -> str:
     return significant(value) if not math.isfinite(value) else f"{round(value):,}"
 
 
+def number_of(number: int, thing: str) -> str:
+    """Return "1 seed" or "3 seeds" for a `thing` whose plural ends in s."""
+    return f"{count(number)} {thing}{'s' * (number != 1)}"
+
+
 def percent(fraction: float) -> str:
     """Return a fraction as a percentage with at most one decimal."""
     if not math.isfinite(fraction):

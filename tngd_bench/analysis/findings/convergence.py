@@ -220,7 +220,7 @@ class EndedSection:
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                pairs = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+                pairs = quantities.number_of(found.seeds, "paired seed")
                 few.append(f"It is lower than {text} in {found.lower} of {pairs}")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault(found.direction, []).append(text)
@@ -341,7 +341,7 @@ def _doubt(
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < needed:
-        seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+        seeds = quantities.number_of(found.seeds, "paired seed")
         return f"{better} in {getattr(found, better)} of {seeds}, too few to tell"
     if p > 1.0 - LEVEL:
         return "no difference confirmed"

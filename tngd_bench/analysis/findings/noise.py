@@ -9,7 +9,7 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.training.device_pairs import pairs_sentence
+from tngd_bench.analysis.training.device_pairs import pairs_sentence, trained_on
 from tngd_bench.analysis.training.tolerance import (
     ScoredTolerance,
     Tolerance,
@@ -57,7 +57,7 @@ def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos, base: str) 
         by_parameter.setdefault(each.both.parameter, []).append(each)
     by_place: dict[str, list[str]] = {}  # "" where one imperfection was measured in several places
     for parameter, settings in by_parameter.items():
-        places = {_where(each.both) for each in settings}
+        places = {trained_on(each.both) for each in settings}
         place = places.pop() if len(places) == 1 else ""
         by_place.setdefault(place, []).append(
             _of_one_imperfection(parameter, settings, infos, where=not place)
@@ -99,10 +99,6 @@ def _head(decided: Sequence[ScoredTolerance], base: str) -> str:
     )
 
 
-def _where(tolerance: Tolerance) -> str:
-    return f"{tolerance.problem}, N = {quantities.count(tolerance.size)}, {tolerance.seeds} seeds"
-
-
 def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: Infos, *, where: bool) -> str:
     """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_harshness(each.both), each.score.ideal if each.score else 0.0))
@@ -112,7 +108,7 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
         return f"{name}, {len(ordered)} settings{_ideal_scores(ordered)}: {levels[0]}"
     texts = []
     for each in ordered:
-        place = f" ({_where(each.both)})" if where else ""
+        place = f" ({trained_on(each.both)})" if where else ""
         held = f" ({each.both.beside})" if each.both.beside else ""
         texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
     if len(texts) > MOST_SETTINGS:

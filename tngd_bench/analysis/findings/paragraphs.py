@@ -278,7 +278,7 @@ def measure_next(results: Results) -> Text | None:
         least = iteration_cost.MINIMUM_PROCESSES
         short = any(ratio is None or ratio.processes < least for ratio in untested)
         needed = f"{least} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
-        sizes = f"{len(found)} size{'s' * (len(found) != 1)}"
+        sizes = quantities.number_of(len(found), "size")
         return f"{needed} per size: {len(untested)} of {sizes} had too few for a test.", needed, "cost"
     section = convergence.main_training(results)
     if section is None:

@@ -122,7 +122,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
         return "No claim was tested in both stores."
     other = [(a, b) for a, b in both if a.name != b.name]
     same = len(both) - len(other)
-    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {same} of them the same."
+    text = f"{quantities.number_of(len(both), 'verdict')} in both stores, {same} of them the same."
     if other:
         named = "; ".join(f"{a.claim.statement} (A {a.name}, B {b.name})" for a, b in other)
         text += f" Not the same: {named}."

@@ -179,6 +179,11 @@ def size_text(row: Any) -> str:
     return f"{row.problem}, N = {quantities.count(row.parameters)}"
 
 
+def size_and_batch(row: Any) -> str:
+    """Return the size of a model and its batch: "N = 1,234, b = 32, d_z = 10"."""
+    return f"N = {quantities.count(row[c.PARAMETERS])}, b = {row[c.BATCH_SIZE]}, d_z = {row[c.OUTPUTS]}"
+
+
 def stated_seconds(value: float) -> Cell:
     """Return the seconds of an item of a device's bill, "not stated" for NaN."""
     return number(value, quantities.seconds, none=NOT_STATED)

@@ -16,6 +16,7 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import PAPER, PARTS
+from tngd_bench.report.document.tables import size_and_batch
 from tngd_bench.report.map.map_view import MapView
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
@@ -136,7 +137,7 @@ def _draw(axes: Axes, place: float, bar: _Bar, ends: tuple[float, float]) -> Non
 
 def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: Any) -> Chart:
     main = view.calibrations.main
-    where = f"N = {quantities.count(main[c.PARAMETERS])}, b = {main[c.BATCH_SIZE]}, d_z = {main[c.OUTPUTS]}"
+    where = size_and_batch(main)
     source = processor.sources["power_watt"].words
     rivals = [bar for bar in bars if bar.rival is not None]
     least = min(rivals, key=lambda bar: bar.rival or 0.0, default=None)

@@ -209,8 +209,7 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
         if found.unseen is not None and len(found.unseen.ratio_logs):
             ratios = np.exp(found.unseen.ratio_logs)
             span = quantities.interval(float(ratios.min()), float(ratios.max()))
-            sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
-            parts.append(f"{_host_title(infos[label])} {span} ({sizes})")
+            parts.append(f"{_host_title(infos[label])} {span} ({quantities.number_of(len(ratios), 'size')})")
     if not parts:
         return "The error of predictions at sizes left out of their fit was not measured: there are too few sizes."
     return (

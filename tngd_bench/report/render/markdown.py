@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.section import Section
@@ -141,7 +142,7 @@ def _table(table: Table, rest: str) -> list[str]:
     lines += [_row(map(escaped, row)) for row in table.rows[:ROWS_SHOWN]]
     if len(table.rows) > ROWS_SHOWN:
         more = len(table.rows) - ROWS_SHOWN
-        lines += ["", f"{more} more row{'s' * (more > 1)} {rest or f'in data/{table.name}.csv'}."]
+        lines += ["", f"{quantities.number_of(more, 'more row')} {rest or f'in data/{table.name}.csv'}."]
     return lines
 
 

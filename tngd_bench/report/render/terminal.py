@@ -14,7 +14,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document.panels import line_groups
-from tngd_bench.report.document.tables import stated_seconds
+from tngd_bench.report.document.tables import size_and_batch, stated_seconds
 from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
@@ -75,8 +75,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     if devices:
         columns["of which the device, modelled"] = devices
     first, more = rows.iloc[0], summary.groupby(iteration_cost.SETTING).ngroups - 1
-    size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
-    return f"A step on {first[c.PROBLEM]} at {size}.{_others(more, 'size')}", columns
+    return f"A step on {first[c.PROBLEM]} at {size_and_batch(first)}.{_others(more, 'size')}", columns
 
 
 def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
@@ -105,4 +104,4 @@ def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
 
 
 def _others(more: int, what: str) -> str:
-    return f" {more} more {what}{'s' * (more != 1)}: see the report." if more else ""
+    return f" {quantities.number_of(more, f'more {what}')}: see the report." if more else ""
