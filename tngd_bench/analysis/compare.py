@@ -201,7 +201,7 @@ def _training(a: Results, b: Results, unlike: Collection[str]) -> pd.DataFrame:
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return what was tried in one of two stores alone: settings, sizes and levels; what was skipped was not tried."""
+    """Return the settings, sizes and levels tried in one of two stores alone; a skipped trial was not tried."""
     setting = [c.KIND, *c.TRAINING_SETTING, "level"]
     left, right = (
         each.assign(level=c.swept_levels(each))[each[c.STATUS].isin(c.TRIED)][setting].drop_duplicates()

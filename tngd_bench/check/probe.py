@@ -206,7 +206,7 @@ def _host_operations(case: Case, name: str) -> float:
 
 
 def _modules_imported(names: str) -> float:
-    """Return how many modules outside Python's own library an import brings, in a process of its own."""
+    """Return the number of modules outside Python's own library that an import loads, in a process of its own."""
     code = (
         "import sys\nbefore = set(sys.modules)\n"
         f"import {names}\n"
@@ -218,7 +218,7 @@ def _modules_imported(names: str) -> float:
 
 
 def _page_work() -> float:
-    """Return how many Python functions are called for a page of a fixed study, in a process of its own."""
+    """Return the number of calls of Python functions for a page of a fixed study, in a process of its own."""
     command = [sys.executable, "-P", "-m", "tngd_bench.report.render.page_work"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -228,7 +228,7 @@ def _page_work() -> float:
 
 
 def tolerances(names: list[str]) -> dict[str, dict[str, float]]:
-    """Return how this tree judges the metrics that it knows."""
+    """Return this tree's rules for the metrics that it knows."""
     from tngd_bench.check.metrics import is_known, make_metric
 
     fields = ("tolerance", "slack", "two_sided")

@@ -254,7 +254,7 @@ def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[i
 
 
 def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Return how many subsets of `size` of the numbers have the sum 0, 1, …"""
+    """Return the number of subsets of `size` of the numbers with the sum 0, 1, …"""
     top = int(np.sort(numbers)[-size:].sum()) if size else 0
     counts = np.zeros((size + 1, top + 1))
     counts[0, 0] = 1.0

@@ -153,7 +153,7 @@ def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[s
 
 
 def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address:
-    """Return where the records of `store` lie as seen from a page; nowhere for one outside `folder`.
+    """Return a function from a key to its record's path relative to a page; it gives None outside `folder`.
 
     `way` leads from the page to `folder`, with which the page may be moved.
     """

@@ -17,7 +17,7 @@ from tngd_bench.studies.store import columns as c
 
 
 def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
-    """Return how these optimizers are measured, as a term and a sentence; () where none ran."""
+    """Return a term and a sentence on the measurement of these optimizers; () where none ran."""
     methods = dict.fromkeys(kind.method for kind in infos.values() if is_class_name(kind.method))
     entries = {name: registry.recorded(name) for name in methods}
     found = [name if entry is None else entry.title for name, entry in entries.items()]
@@ -34,7 +34,7 @@ def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
 
 
 def routing_table(trials: pd.DataFrame, infos: Infos) -> Table:
-    """Return which optimizer had which parameters; the data have the shapes at every size."""
+    """Return a table of the parameters given to each optimizer; the data have the shapes at every size."""
     told = trials[trials[c.ROUTING].notna()].drop_duplicates(
         [c.PROBLEM, c.PARAMETERS, c.OPTIMIZER, c.ROUTING]
     )
@@ -57,7 +57,7 @@ def _shares(told: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, ...]]:
 
 
 def first_steps_table(results: Results) -> Table:
-    """Return what first steps took, beside the steps that were timed after them."""
+    """Return a table of the seconds of first steps, beside those of the steps timed after them."""
     first = results.trials[results.trials[c.FIRST_STEP_S].notna() & (results.trials[c.KIND] == "cost")]
     later = results.records.costs.groupby(c.KEY)[c.TOTAL_S].median()
     by = [c.GROUP, c.PROBLEM, *c.SIZE, c.OPTIMIZER]

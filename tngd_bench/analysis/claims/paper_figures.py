@@ -55,7 +55,7 @@ def load_figures() -> tuple[FigureEntry, ...]:
 
 
 def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
-    """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
+    """Return the points to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
     quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Long curves are thinned evenly to about

@@ -202,7 +202,7 @@ def smaller_p(found: PairedDifference) -> str:
 
 
 def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
-    """Return how many runs of each did not finish; they count as worst."""
+    """Return the number of runs of each that did not finish; they count as worst."""
     said = ""
     for name in optimizers:
         own = c.only(table, optimizer=name)

@@ -96,12 +96,12 @@ class Calibrations:
         return discrepancy.half_width(*law, distances)
 
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> Mask:
-        """Return where a size lies between the measured ones of all optimizers together."""
+        """Return the mask of sizes that lie between the measured ones of all optimizers together."""
         points = pd.concat([calibration.points for calibration in self.by_label.values()])
         return np.asarray(discrepancy.distance(points, parameters, batch_size, outputs) == 0.0)
 
     def distances(self, label: str, parameters: Array, batch_size: Array, outputs: Array) -> Array:
-        """Return how far sizes lie from those that `label` was measured at, in logarithms."""
+        """Return the distance of sizes from those that `label` was measured at, in logarithms."""
         return discrepancy.distance(self.by_label[label].points, parameters, batch_size, outputs)
 
     @property

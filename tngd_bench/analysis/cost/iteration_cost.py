@@ -54,7 +54,7 @@ class Ratio:
 
     @property
     def amount(self) -> str:
-        """Return how many pairs and processes there are, e.g. "4 paired iterations from 2 processes"."""
+        """Return the number of pairs and processes, e.g. "4 paired iterations from 2 processes"."""
         iterations = f"{self.pairs} paired iteration{'' if self.pairs == 1 else 's'}"
         return f"{iterations} from {self.processes} process{'' if self.processes == 1 else 'es'}"
 

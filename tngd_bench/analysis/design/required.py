@@ -97,7 +97,7 @@ def rival_of(p: Prediction, beat: str = "best") -> Alternative:
 
 
 def required(design: Design, beat: str = "best", factor: float = 1.0) -> Required:
-    """Return what the machine must reach to be `factor` times faster than the digital optimizer `beat`."""
+    """Return the figures that make the machine `factor` times faster than the digital optimizer `beat`."""
     rival = rival_of(design.prediction, beat)
     assert rival.seconds is not None
     target = rival.seconds / arguments.real("factor", factor, above=0.0)

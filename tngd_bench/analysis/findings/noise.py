@@ -26,7 +26,7 @@ MOST_SETTINGS = 3
 
 
 def device_sentence(results: Results) -> str:
-    """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
+    """Return the effects of imperfections: those that were swept, and devices that ran beside the ideal one."""
     swept = [each for each in results.scored_tolerances if is_imperfection(each.both.parameter)]
     pairs = results.device_pairs
     if not swept and not pairs:
@@ -36,7 +36,7 @@ def device_sentence(results: Results) -> str:
 
 
 def base_of(results: Results, swept: Sequence[Tolerance]) -> str:
-    """Return what the levels of sweeps are compared with: a device with further imperfections is not the ideal one."""
+    """Return the device that swept levels are compared with: with other imperfections it is not the ideal one."""
     for each in swept:
         own = c.only(
             results.trials, group=each.group, optimizer=each.optimizer, sweep_parameter=each.parameter
@@ -50,7 +50,7 @@ def base_of(results: Results, swept: Sequence[Tolerance]) -> str:
 
 
 def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos, base: str) -> list[str]:
-    """Return how much of each swept imperfection the final loss tolerates, and the test score where there is one."""
+    """Return the levels of each swept imperfection that the final loss, and a test score if there is one, tolerate."""
     decided = [each for each in swept if not each.both.note]
     by_parameter: dict[str, list[ScoredTolerance]] = {}
     for each in sorted(decided, key=lambda each: each.both.parameter != "noise_variance"):
@@ -166,7 +166,7 @@ def _direction(tolerance: Tolerance) -> str:
 
 
 def _diverged(tolerance: Tolerance) -> str:
-    """Return how many seeds diverged at the first level outside, e.g. " (5 of 5 seeds diverge)"; "" where none did."""
+    """Return e.g. " (5 of 5 seeds diverge)", at the first level outside; "" where none did."""
     rows = c.only(tolerance.levels, level=tolerance.first_outside)
     lost = int(rows["diverged"].sum())
     return f" ({lost} of {tolerance.seeds} seeds diverge)" if lost else ""

@@ -119,7 +119,7 @@ def contestants(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
 
 
 def incomplete(results: Results) -> Text | None:
-    """Return how much of the study has not run yet; None where all has."""
+    """Return a sentence on the trials still to run; None where all have run."""
     runs, missing = results.records.runs, results.records.missing
     if not missing:
         return None
@@ -176,7 +176,7 @@ def bottleneck(results: Results) -> Text | None:
 
 
 def learning(results: Results) -> Text | None:
-    """Return how the device's training ended beside the best other optimizer; the best two without a device."""
+    """Return the end of the device's training beside the best other optimizer's; the best two without a device."""
     section = convergence.main_training(results)
     if section is None:
         return None
@@ -213,7 +213,7 @@ def tolerance(results: Results) -> Text | None:
 
 
 def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | None:
-    """Return what the sweeps that were judged tell, and the number in it; None where none was."""
+    """Return a sentence on the judged sweeps, and the number in it; None where none was judged."""
     by_name: dict[str, list[float]] = {}
     for each in swept:
         if not each.note:
@@ -237,7 +237,7 @@ def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | No
 
 
 def _devices(results: Results) -> tuple[str, str] | None:
-    """Return how training ended on imperfect devices beside the ideal one, and the first verdict."""
+    """Return the ends of training on imperfect devices beside the ideal one, and the first verdict."""
     if not (pairs := results.device_pairs):
         return None
     verdicts = Counter(pair.verdict for pair in pairs)
@@ -256,7 +256,7 @@ def _few(texts: Sequence[str]) -> str:
 
 
 def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
-    """Return how many verdicts there are of each kind, on cost and on training; None where nothing was tested."""
+    """Return the number of verdicts of each kind, on cost and on training; None where nothing was tested."""
     said = []
     for term, of_cost in (("Cost", True), ("Training", False)):
         own = [each for each in judged if (not each.problem) is of_cost and each.name != "not tested"]
@@ -271,7 +271,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 
 
 def measure_next(results: Results) -> Text | None:
-    """Return what would decide the first question that this study leaves open."""
+    """Return the runs that would decide the first question that this study leaves open."""
     found, _ = duels(results)
     untested = [each.lead.ratio for each in found if not each.tested]
     if untested:

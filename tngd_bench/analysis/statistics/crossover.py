@@ -59,7 +59,7 @@ def crossover(
     *,
     seed: int = 0,
 ) -> Crossover:
-    """Return where `first` and `second` cross along `axis`: "rows" (m = b·d_z), parameters, batch_size or outputs.
+    """Return the crossing of `first` and `second` along `axis`: "rows" (m = b·d_z), parameters, batch_size or outputs.
 
     `costs` and `trials` are those of one series (one group). Pairs are iterations of one process and repetition.
     """

@@ -40,7 +40,7 @@ _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
 
 
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
-    """Return how far sizes lie from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
+    """Return the distance of sizes from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
     known = np.unique(np.log(points[c.SIZE].to_numpy(float)), axis=0)
     asked = np.stack(np.broadcast_arrays(parameters, batch_size, outputs), axis=-1)
     flat = np.log(asked.reshape(-1, 3).astype(float))

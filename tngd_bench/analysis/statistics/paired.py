@@ -58,7 +58,7 @@ class PairedDifference:
 
 
 def seeds_needed(comparisons: int) -> int:
-    """Return how many paired seeds can decide the first of so many comparisons under `holm`: k·2·2⁻ⁿ ≤ 5 %."""
+    """Return the number n of paired seeds that can decide the first of k `comparisons` under `holm`: k·2·2⁻ⁿ ≤ 5 %."""
     return math.ceil(1.0 + math.log2(max(comparisons, 1) / (1.0 - LEVEL)))
 
 

@@ -147,7 +147,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
 
 
 def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
-    """Return what became of training on each imperfect device, in one sentence."""
+    """Return one sentence on the ends of training on each imperfect device."""
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
     head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
     if len(pairs) > MOST_NAMED:

@@ -44,7 +44,7 @@ class Target:
         registered_metrics.of_column(self.metric)
 
     def reached(self, values: pd.Series) -> pd.Series:
-        """Return where `values` meet the target; NaN does not."""
+        """Return the mask of `values` that meet the target; NaN does not."""
         larger = registered_metrics.of_column(self.metric).metric.larger_is_better
         return values >= self.value if larger else values <= self.value
 

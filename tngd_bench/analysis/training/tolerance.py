@@ -99,7 +99,7 @@ def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple
 
 
 def milder(first: Tolerance, second: Tolerance) -> Tolerance:
-    """Return how far both scores of one sweep stay inside: inside in both, outside where one of them is.
+    """Return the verdicts of both scores of one sweep together: inside in both, outside where one of them is.
 
     A `second` that decides nothing changes nothing.
     """
@@ -153,7 +153,7 @@ def mildest_first(parameter: str, levels: Array) -> Array:
 
 
 def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
-    """Return where a sweep value means the ideal device: absent where larger is milder, else zero or absent."""
+    """Return the mask of levels that mean the ideal device: absent where larger is milder, else zero or absent."""
     values = levels.astype(float)
     return values.isna() if larger_is_milder(parameter) else values.isna() | (values == 0)
 
@@ -178,7 +178,7 @@ def margin_text(score: CurveMetric) -> str:
 
 
 def sign(score: CurveMetric) -> float:
-    """Return what makes a loss of the score, better where it is lower: 1 or −1."""
+    """Return the factor, 1 or −1, that makes a loss of the score, better where it is lower."""
     return -1.0 if score.metric.larger_is_better else 1.0
 
 

@@ -208,7 +208,7 @@ def _inspected(name: str, tried: Sequence[int]) -> tuple[ProblemInstance, Optimi
 
 
 def on_cuda(name: str) -> str:
-    """Where there is a GPU, steps on it give finite losses."""
+    """Steps on the GPU, if there is one, give finite losses."""
     if not torch.cuda.is_available():
         raise NotApplicable("torch sees no GPU here")
     losses = SmallRun(name, processor="cuda").steps()

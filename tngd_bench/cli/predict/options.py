@@ -44,7 +44,7 @@ def count_or_none(value: str) -> int:
 
 
 def _whole(name: str) -> Callable[[str], int]:
-    """Return how the whole numbers of an analog setting are read."""
+    """Return the reader of the whole numbers of an analog setting."""
     return count_or_none if getattr(AnalogSettings(), name) == 0 else count
 
 

@@ -189,7 +189,7 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
 
 
 def _look(name: str) -> dict[str, Any]:
-    """Return how the bar of a part of an iteration is drawn."""
+    """Return the look of the bar of a part of an iteration."""
     return {"color": PARTS[name].light, "hatch": _HATCHES[name], "edgecolor": PAPER.light}
 
 

@@ -89,7 +89,7 @@ class Section:
         )
 
     def less(self, shown: Sequence[Section]) -> Section:
-        """Return what is left of the section beside the charts, tables and points of `shown` ones."""
+        """Return the section without the charts, tables and points of the sections `shown`."""
         charts = {chart.name or chart for section in shown for chart in section.charts}
         tables = {table.name for section in shown for table in section.tables}
         points = {point for section in shown for point in section.points}

@@ -90,7 +90,7 @@ def map_section(view: MapView) -> Section:
 
 
 def quicker_words(view: MapView) -> str:
-    """Return which settings were quicker, confirmed, than that in which their optimizer stands in the maps."""
+    """Return the settings confirmed quicker than the one with which their optimizer is in the maps."""
     infos, mapped, found = view.infos, view.calibrations.by_label, dict[str, str]()
     timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)
     for setting, part in c.groups(timed, SETTING):

@@ -104,7 +104,7 @@ def _modelled(batch: Plane, use: DeviceUse, uploads: Sequence[str]) -> dict[str,
 
 
 def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]]:
-    """Return what may be written while the host makes rows, words and seconds, and their share of its operations.
+    """Return the words written while the host makes the rows, the seconds, and the share of operations that makes rows.
 
     Nothing for Kronecker factors, which need no rows.
     """

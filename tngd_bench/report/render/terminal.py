@@ -79,7 +79,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
 
 
 def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
-    """Return how the main trainings ended, those of the page's curves and of what was `timed`, and which these are."""
+    """Return the name of the main training and its ends: of optimizers in the page's curves and of those `timed`."""
     section = convergence.main_training(results)
     if section is None:
         return "", {}

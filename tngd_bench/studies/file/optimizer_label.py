@@ -38,7 +38,7 @@ class OptimizerLabel:
 
 
 def read_label(label: str) -> OptimizerLabel:
-    """Return what a label without lists says; StudyError when it cannot be read.
+    """Return the method and settings of a label without lists; StudyError when it cannot be read.
 
     Values are TOML scalars; a bare word is a string; "ideal" and "none" mean None.
     """

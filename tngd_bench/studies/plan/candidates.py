@@ -156,7 +156,7 @@ def predicted(config: OptimizerConfig, problem: SizedProblem, steps: int = 0) ->
 
 
 def understated(config: OptimizerConfig, problem: SizedProblem, counted: float) -> str:
-    """Return what is wrong with the operations that an optimizer states, where more than twice as many are `counted`.
+    """Return the fault in the operations that an optimizer states, where more than twice as many are `counted`.
 
     The most expensive step of its cycle is what is counted. "" where it is honest, or nothing is stated or counted.
     """

@@ -129,7 +129,7 @@ class DurationModel:
         return self.evaluations.get((problem, parameters), seconds + EVALUATION_S)
 
     def _known(self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float) -> _Known:
-        """Return what is known of an optimizer: learned from trials, else timed at this size or the nearest."""
+        """Return the known times of an optimizer: learned from trials, else timed at this size or the nearest."""
         correction = self.corrections.get((config.method, kind))
         if correction is not None:
             return _Known(correction.factor)

@@ -43,7 +43,7 @@ def is_enough(logs: Sequence[float], precision: float) -> bool:
 
 
 def chance_of_process(process: int, precision: float | None) -> float:
-    """Return how likely an optimizer gets the process of that number, from 0, where ratios spread as usual."""
+    """Return the chance that an optimizer gets the process of that number, from 0, at the usual spread of ratios."""
     if precision is None or process < LEAST_PROCESSES:
         return 1.0
     freedom = process - 1

@@ -93,7 +93,7 @@ def tuning_trials(records: Records) -> pd.DataFrame:
 
 
 def _numbers(mark: str, runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
-    """Return how many runs there were and ended, what they took, and their keys; names begin with `mark`."""
+    """Return the number of runs, of those that ended, their seconds and their keys; names begin with `mark`."""
     return {
         f"{mark}runs": int(runs["status"].isin(c.TRIED).sum()),
         f"{mark}finished": int((runs["status"].eq("ok") & runs["key"].map(ends).notna()).sum()),
