@@ -99,10 +99,7 @@ def command(
     from tngd_bench.studies.store.packed import find_store
 
     wanted, kinds = _formats(formats), _names(files)
-    try:
-        files_beside(wanted, kinds, figures)
-    except ValueError as error:
-        raise click.UsageError(f"--{error}") from None
+    _check_files(wanted, kinds, figures)
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
     address = _address(base_url, wanted)
@@ -156,6 +153,13 @@ def _tell(made: "ReportFiles", place: Path, *, shown: bool) -> None:
     if made.removed:
         gone = ", ".join(str(path.relative_to(place)) for path in made.removed)
         note(f"removed {gone}, made earlier from other records or by another version")
+
+
+def _check_files(formats: tuple[str, ...], files: tuple[str, ...], figures: str) -> None:
+    try:
+        files_beside(formats, files, figures)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
 
 
 def _address(base_url: str, wanted: tuple[str, ...]) -> str:

@@ -93,18 +93,12 @@ def build_report(
     trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(results, {name: other for name, (other, _) in others.items()})
-        if figures == "front":
-            content = replace(
-                content, appendix=tuple(replace(each, figure_files=False) for each in content.appendix)
-            )
-        parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
-    front = len(content.sections)
-    content = replace(
-        content,
-        sections=parts.sections[:front],
-        appendix=parts.sections[front:],
-        missing=(*content.missing, *parts.missing),
-    )
+        filed = (
+            *content.sections,
+            *(replace(each, figure_files=figures == "all") for each in content.appendix),
+        )
+        parts = write_sections(filed, output, kinds=kinds, inline="html" in formats)
+    content = content.as_written(parts.sections, parts.missing)
     ends = trial_ends(records)
     data = (*parts.data, *write_data("trials", ends, output / "data", kinds))
     html = output / "index.html"

@@ -37,7 +37,7 @@ class Machine:
     overlap: bool = False
     copies: int = 1
 
-    def on(self, **fields: Any) -> Machine:
+    def on(self, /, **fields: Any) -> Machine:
         """Return the machine with other values of its device's fields."""
         return replace(self, device=self.device.override(**fields))
 
