@@ -68,8 +68,7 @@ sample-of-%: setup
 # The page of the kept sample, made anew from its records.
 sample: setup
 	rm -rf reports/paper/figures reports/paper/data
-	$(BIN)/tngd-bench report reports/paper $(patsubst %/store.parquet,--beside %,$(filter-out reports/paper/%,$(wildcard $(SAMPLE:%=reports/%/store.parquet)))) --format html,md --files svg
-	$(BIN)/python -m benchmarks.kept_sample reports/paper
+	$(BIN)/tngd-bench report reports/paper $(patsubst %/store.parquet,--beside %,$(filter-out reports/paper/%,$(wildcard $(SAMPLE:%=reports/%/store.parquet)))) --format html,md --files svg --figures front
 	rm -f reports/paper/report-files.json
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.

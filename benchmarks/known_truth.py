@@ -5,10 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 Generator = np.random.Generator
-Array = npt.NDArray[np.float64]
 Draw = Callable[[Generator], tuple[float, float]]
 
 

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from benchmarks.known_truth import Array, Generator, Statement, at_settings
+from benchmarks.known_truth import Generator, Statement, at_settings
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.statistics import paired
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.analysis.training import time_to_target as to_target

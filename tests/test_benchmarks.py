@@ -17,7 +17,7 @@ import pytest
 from asv.config import Config
 from asv.util import load_json
 
-from benchmarks import core, kept_sample, peers
+from benchmarks import core, peers
 from tngd_bench.check.baseline import read_baseline
 from tngd_bench.check.metrics import PAGE
 from tngd_bench.check.trees import Probe
@@ -251,17 +251,3 @@ def previewed(folder):
     finally:
         server.kill()
         server.wait()
-
-
-def test_the_kept_sample_has_the_figures_of_its_front_and_no_link_to_others(tmp_path):
-    (tmp_path / "figures").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / "figures" / f"{name}.svg").write_text("<svg/>")
-    picture = "![Figure {0}: 1 \\[0, 2\\].](figures/{0}.svg)\n"
-    (tmp_path / "report.md").write_text(picture.format("a") + "## Claims\n" + picture.format("b"))
-    link = '<a href="figures/{0}.svg" download aria-label="SVG of {0}">SVG</a>'
-    (tmp_path / "index.html").write_text(f"{link.format('a')}|{link.format('b')}|")
-    assert kept_sample.keep(tmp_path) == 1
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["a.svg"]
-    assert (tmp_path / "report.md").read_text().endswith("## Claims\n*Figure b: 1 \\[0, 2\\].*\n")
-    assert (tmp_path / "index.html").read_text() == f"{link.format('a')}||"

@@ -1,6 +1,17 @@
 """Reason why something could not be written, in one sentence."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def refused_as(kind: Callable[[str], Exception], path: Path, what: str = "") -> Iterator[None]:
+    """Raise an error of `kind` in place of an OSError of the block, which writes to `path`; see `cannot_be_written`."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(cannot_be_written(what or str(path), path, error)) from None
 
 
 def cannot_be_written(what: str, path: Path, error: OSError) -> str:

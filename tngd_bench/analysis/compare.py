@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
@@ -26,7 +26,6 @@ from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 _DATA = ("train_size", "test_size", "evaluation_size", c.VALIDATION_SHARE)
@@ -202,7 +201,7 @@ def _training(a: Results, b: Results, unlike: Collection[str]) -> pd.DataFrame:
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return what was tried in one of two stores alone: settings, sizes and levels; what was skipped was not tried."""
+    """Return the settings, sizes and levels tried in one of two stores alone; a skipped trial was not tried."""
     setting = [c.KIND, *c.TRAINING_SETTING, "level"]
     left, right = (
         each.assign(level=c.swept_levels(each))[each[c.STATUS].isin(c.TRIED)][setting].drop_duplicates()

@@ -12,6 +12,7 @@ _PREFIXES = tuple((10.0 ** (3 * place - 12), sign) for place, sign in enumerate(
 _MINUTE, _HOUR, _DAY, _YEAR = 60.0, 3600.0, 86_400.0, 365.25 * 86_400.0
 _BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
 NOT_MEASURED = "–"
+_FEW = 5
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -99,6 +100,11 @@ def count(value: float) -> str:
     return significant(value) if not math.isfinite(value) else f"{round(value):,}"
 
 
+def number_of(number: int, thing: str) -> str:
+    """Return "1 seed" or "3 seeds" for a `thing` whose plural ends in s."""
+    return f"{count(number)} {thing}{'s' * (number != 1)}"
+
+
 def percent(fraction: float) -> str:
     """Return a fraction as a percentage with at most one decimal."""
     if not math.isfinite(fraction):
@@ -114,19 +120,14 @@ def metric(value: float, described: Metric) -> str:
     return percent(value) if described.share else significant(value)
 
 
-def at_least(value: float, bound: float) -> str:
-    """Return seconds, or with "≥" the lower `bound` of them where `value` is NaN: not known in full."""
-    return f"≥ {seconds(bound)}" if math.isnan(value) and not math.isnan(bound) else seconds(value)
-
-
 def listed(names: Sequence[str]) -> str:
     """Return at least one name as a list in a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def few(names: Sequence[str], most: int = 5) -> str:
+def few(names: Sequence[str]) -> str:
     """Return the first names of a list in a sentence, and how many more there are: "a, b and 3 more"."""
-    return listed(names if len(names) <= most else [*names[:most], f"{len(names) - most} more"])
+    return listed(names if len(names) <= _FEW else [*names[:_FEW], f"{len(names) - _FEW} more"])
 
 
 def items(names: Iterable[str]) -> str:
@@ -134,9 +135,9 @@ def items(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(ITEM_NAMES.get(name, name.replace("_", " ")) for name in names))
 
 
-def interval(low: float, high: float, digits: int = 3) -> str:
+def interval(low: float, high: float) -> str:
     """Return "[low, high]"."""
-    return f"[{significant(low, digits)}, {significant(high, digits)}]"
+    return f"[{significant(low)}, {significant(high)}]"
 
 
 def ratio(value: float, low: float, high: float) -> str:

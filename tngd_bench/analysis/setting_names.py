@@ -39,7 +39,7 @@ def value_text(key: str, value: object) -> str:
     if not isinstance(value, int | float):
         return str(value)
     unit = DESCRIBED[key].unit if key in DESCRIBED else ""
-    # a value found by a search has digits that whoever takes it over needs
+    # a value that a search found is shown with all the digits needed to use it
     text = quantities.level(value) if float(f"{value:.3g}") == value else f"{value:,.6g}".replace("-", "−")
     return f"{text} {unit}".strip()
 

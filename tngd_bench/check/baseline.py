@@ -19,7 +19,7 @@ from tngd_bench.atomic_write import write
 from tngd_bench.check.metrics import PAGE_WORK, TIME, is_known, is_time, make_metric
 from tngd_bench.check.regression import CheckedMetric, Kind, compare
 from tngd_bench.studies.errors import StoreError
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 SCHEMA = 2
 ALL = "*"
@@ -186,11 +186,9 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     # sorted() keeps the order of the entries of one metric
     history = sorted(baseline.history, key=lambda entry: str(entry["name"]))
     entries = [json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n" for entry in history]
-    try:
+    with refused_as(BaselineError, path, f"baseline {path}"):
         write(history_file(path), "".join(entries).encode())
         write(path, text.encode())
-    except OSError as error:
-        raise BaselineError(cannot_be_written(f"baseline {path}", path, error)) from None
 
 
 def refuse_unknown(names: Sequence[str], *baselines: Baseline | None) -> None:

@@ -32,7 +32,7 @@ _MEMORY_BYTES = 8e9
 
 @dataclass(frozen=True)
 class Examined:
-    """How a check of one subject ended, what it demands, and what was found."""
+    """Result of a check of one subject: its demand, its status and what was found."""
 
     kind: Kind
     name: str

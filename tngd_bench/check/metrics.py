@@ -39,12 +39,12 @@ def make_metric(name: str, values: Sequence[float]) -> CheckedMetric:
 
 
 def is_known(name: str) -> bool:
-    """Whether figures of this name can be judged here: another revision may have kinds of its own."""
+    """Whether this revision can judge figures of this name: another may have kinds of its own."""
     return name.partition("/")[0] in _KINDS
 
 
 def between_trees(name: str) -> bool:
-    """Whether a figure is compared between two trees only, and is in no baseline file: it is slow, or wall time."""
+    """Whether a figure is compared between two trees only and not kept in a baseline file: slow ones and wall times."""
     return name.partition("/")[0] in (TIME, PAGE)
 
 

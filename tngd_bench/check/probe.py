@@ -31,7 +31,7 @@ STILL_LR = 1e-7
 """Learning rate while timing: hundreds of steps, and the work of each stays that of the first."""
 _OFTEN: dict[str, object] = {"factor_interval": 1, "inverse_interval": 2}
 SETTINGS = {"kfac": _OFTEN, "tkfac": _OFTEN}
-"""Where work is periodic, a short period: each part of it weighs, and a cycle is short."""
+"""Short periods for periodic work: each part of it weighs, and a cycle is short."""
 _EIGHT: dict[str, object] = {"cg_iterations": 8, "cg_rtol": 0.0}
 FIXED_SETTINGS = {"ngd-cg": _EIGHT, "ngd-cg-device": _EIGHT}
 """For exact counts, work that rounding cannot change: how many iterations a tolerance takes differs by processor."""
@@ -52,7 +52,7 @@ STARTS = {
     "command line": "tngd_bench.cli.main",
     "registries": "tngd_bench.optimizers.registry, tngd_bench.problems.registry",
 }
-"""What a user waits for before anything is computed."""
+"""Imports that a user waits for before anything is computed."""
 
 TIME = "step time"
 
@@ -206,7 +206,7 @@ def _host_operations(case: Case, name: str) -> float:
 
 
 def _modules_imported(names: str) -> float:
-    """Return how many modules outside Python's own library an import brings, in a process of its own."""
+    """Return the number of modules outside Python's own library that an import loads, in a process of its own."""
     code = (
         "import sys\nbefore = set(sys.modules)\n"
         f"import {names}\n"
@@ -218,7 +218,7 @@ def _modules_imported(names: str) -> float:
 
 
 def _page_work() -> float:
-    """Return how many Python functions are called for a page of a fixed study, in a process of its own."""
+    """Return the number of calls of Python functions for a page of a fixed study, in a process of its own."""
     command = [sys.executable, "-P", "-m", "tngd_bench.report.render.page_work"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -228,7 +228,7 @@ def _page_work() -> float:
 
 
 def tolerances(names: list[str]) -> dict[str, dict[str, float]]:
-    """Return how this tree judges the metrics that it knows."""
+    """Return this tree's rules for the metrics that it knows."""
     from tngd_bench.check.metrics import is_known, make_metric
 
     fields = ("tolerance", "slack", "two_sided")

@@ -2,8 +2,8 @@
 
 Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
-Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a run made
-anew, whose samples are processes: one median a process, since processes differ. Below seven samples a side that p
+Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a
+second run, whose samples are processes: one median a process, since processes differ. Below seven samples a side that p
 cannot be reached, and the verdict is never "regression".
 """
 
@@ -87,18 +87,16 @@ def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
     return float(counts[extreme].sum() / counts.sum())
 
 
-def shift_interval(
-    base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float, float]:
+def shift_interval(base: Sequence[float], head: Sequence[float]) -> tuple[float, float, float]:
     """Return (estimate, lower, upper) of head/base for positive samples: Hodges & Lehmann (1963) on logarithms.
 
-    The interval inverts the Mann-Whitney test; infinite where there are too few samples for `confidence`.
+    The interval inverts the Mann-Whitney test; infinite where there are too few samples for 95 %.
     """
     differences = np.sort(np.subtract.outer(np.log(head), np.log(base)).ravel())
     n, m = len(base), len(head)
     counts = _subset_sums(2 * np.arange(1, n + m + 1), n)[::2]  # rank sums, no ties
     below = np.cumsum(counts[n * (n + 1) // 2 :]) / counts.sum()  # P(U <= k), k = 0, 1, …
-    cut = int(np.searchsorted(below, (1.0 - confidence) / 2.0, side="right"))
+    cut = int(np.searchsorted(below, (1.0 - CONFIDENCE) / 2.0, side="right"))
     estimate = float(np.exp(np.median(differences)))
     if cut == 0:
         return estimate, 0.0, math.inf
@@ -116,12 +114,9 @@ def compare(base: CheckedMetric | None, head: CheckedMetric | None) -> Judgement
     if (base.kind, base.unit) != (head.kind, head.unit):
         reason = f"{base.kind} in {base.unit} there, {head.kind} in {head.unit} here"
         return _judgement(known, "failed", f"cannot be compared: {reason}", base, head)
-    return _compare_exact(base, head) if base.kind == "exact" else _compare_times(base, head)
-
-
-def _compare_exact(base: CheckedMetric, head: CheckedMetric) -> Judgement:
-    verdict, reason = _exact_verdict(base, head)
-    return _judgement(base, verdict, reason, base, head)
+    if base.kind == "time":
+        return _compare_times(base, head)
+    return _judgement(base, *_exact_verdict(base, head), base, head)
 
 
 def _exact_verdict(base: CheckedMetric, head: CheckedMetric) -> tuple[VerdictName, str]:
@@ -259,7 +254,7 @@ def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[i
 
 
 def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Return how many subsets of `size` of the numbers have the sum 0, 1, …"""
+    """Return the number of subsets of `size` of the numbers with the sum 0, 1, …"""
     top = int(np.sort(numbers)[-size:].sum()) if size else 0
     counts = np.zeros((size + 1, top + 1))
     counts[0, 0] = 1.0

@@ -32,7 +32,7 @@ class CheckSummary:
     baselines: Sequence[str]
     environment: Mapping[str, Any]
     problem: str = ""
-    """What ended the check before all was judged."""
+    """Error that ended the check before all was judged."""
     commits: Mapping[str, str | None] = field(default_factory=dict)
     """The commit of "head" and of every baseline that is a revision; None where git does not tell."""
     notes: Sequence[str] = ()

@@ -273,7 +273,7 @@ def _row(line: Sequence[Group]) -> tuple[str, ...]:
     place = (_section(first), *sizes, first.optimizer)
     seconds = quantities.seconds(sum(group.seconds for group in line))
     learned = first.learned_from
-    basis = f"{learned} trial{'s' * (learned != 1)}" if learned else "formula"
+    basis = quantities.number_of(learned, "trial") if learned else "formula"
     basis = "timed now" if first.timed else basis if first.known else "not described"
     memory = quantities.memory(max(group.bytes for group in line)) if first.known else "unknown"
     return (*place, trials, seconds if first.known or first.timed else f"≥ {seconds}", memory, basis)

@@ -105,7 +105,7 @@ def _whole(seconds: float) -> str:
 
 
 class _Clock(ProgressColumn):
-    """The text of `read`, anew each second."""
+    """The text of `read`, read again each second."""
 
     max_refresh = 1.0
 

@@ -16,6 +16,7 @@ from tngd_bench.report.document.formats import (
     DATA_FILES,
     DEFAULT_FILES,
     FIGURE_FILES,
+    FIGURES,
     FORMATS,
     PAPERS,
     check_formats,
@@ -55,6 +56,12 @@ Examples:
     metavar="LIST",
     help=f"Files of each figure and table: any of {', '.join(FIGURE_FILES + DATA_FILES)}, with commas.",
 )
+@default_option(
+    "--figures",
+    type=click.Choice(FIGURES),
+    default="all",
+    help="Figures that get files; front: those before the page's appendix. The page has all.",
+)
 @default_option("--paper", type=click.Choice(list(PAPERS)), default="a4", help="Paper of PDF files.")
 @click.option(
     "--base-url", metavar="URL", default="", help="Where a comment's readers find this report's folder."
@@ -76,6 +83,7 @@ def command(
     output: Path | None,
     formats: str,
     files: str,
+    figures: str,
     paper: str,
     base_url: str,
     others: tuple[Path, ...],
@@ -91,10 +99,7 @@ def command(
     from tngd_bench.studies.store.packed import find_store
 
     wanted, kinds = _formats(formats), _names(files)
-    try:
-        files_beside(wanted, kinds)
-    except ValueError as error:
-        raise click.UsageError(f"--files: {error}") from None
+    _check_files(wanted, kinds, figures)
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
     address = _address(base_url, wanted)
@@ -122,6 +127,7 @@ def command(
             place,
             formats=wanted,
             files=kinds,
+            figures=figures,
             store=store.path,
             beside=beside,
             paper=paper,
@@ -147,6 +153,13 @@ def _tell(made: "ReportFiles", place: Path, *, shown: bool) -> None:
     if made.removed:
         gone = ", ".join(str(path.relative_to(place)) for path in made.removed)
         note(f"removed {gone}, made earlier from other records or by another version")
+
+
+def _check_files(formats: tuple[str, ...], files: tuple[str, ...], figures: str) -> None:
+    try:
+        files_beside(formats, files, figures)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
 
 
 def _address(base_url: str, wanted: tuple[str, ...]) -> str:

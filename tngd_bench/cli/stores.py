@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tngd_bench import plugin_files
 from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
 from tngd_bench.cli.warnings import note, tell_ignored
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,15 +45,11 @@ def _tell_plugins(records: Records) -> None:
         note(f"with {options} what the study took from there has titles")
 
 
-@contextlib.contextmanager
-def writing(place: Path) -> Iterator[None]:
+def writing(place: Path) -> AbstractContextManager[None]:
     """Turn a failure to write into the output folder `place` into a StoreError."""
     from tngd_bench.studies.errors import StoreError
 
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(cannot_be_written(f"output {place}", place, error)) from None
+    return refused_as(StoreError, place, f"output {place}")
 
 
 def show_page(page: Path) -> None:

@@ -39,7 +39,7 @@ def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return what a shell completes the name of a study to: shipped ones, and files."""
+    """Return a shell's completions of a study's name: shipped ones, and files."""
     from tngd_bench.studies.file.merge import shipped_studies
 
     named = [CompletionItem(name) for name in shipped_studies() if name.startswith(incomplete)]

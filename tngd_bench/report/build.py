@@ -66,6 +66,7 @@ def build_report(
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
     files: Collection[str] = DEFAULT_FILES,
+    figures: str = "all",
     store: Path | None = None,
     beside: Sequence[tuple[Records, Path]] = (),
     paper: str = "a4",
@@ -76,7 +77,8 @@ def build_report(
     StoreError, and nothing is written, where a document of somebody else or another page would go (`refuse_foreign`).
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
-    table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). The
+    table, `data/trials.csv` how each trial ended, as the kinds of `files` (see `FIGURE_FILES`, `DATA_FILES`). With
+    `figures` "front" those of the appendix are on the page and have no files. The
     other formats are `report.md`, `report.pdf`, `tables/*.tex`, `brief.md` and `brief.pdf`, and `comment.md`; `paper`
     is that of PDF files (see `PAPERS`). Readers of a comment find the directory at `address`, "" for nowhere.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
@@ -86,19 +88,17 @@ def build_report(
     """
     check_formats(formats)
     refuse_other_files(output, formats)
-    kinds = files_beside(formats, files)
+    kinds = files_beside(formats, files, figures)
     others = _by_name(records, beside)
     trend, results = trend_link(output), Results(records)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(results, {name: other for name, (other, _) in others.items()})
-        parts = write_sections(content.every, output, kinds=kinds, inline="html" in formats)
-    front = len(content.sections)
-    content = replace(
-        content,
-        sections=parts.sections[:front],
-        appendix=parts.sections[front:],
-        missing=(*content.missing, *parts.missing),
-    )
+        filed = (
+            *content.sections,
+            *(replace(each, figure_files=figures == "all") for each in content.appendix),
+        )
+        parts = write_sections(filed, output, kinds=kinds, inline="html" in formats)
+    content = content.as_written(parts.sections, parts.missing)
     ends = trial_ends(records)
     data = (*parts.data, *write_data("trials", ends, output / "data", kinds))
     html = output / "index.html"
@@ -109,7 +109,8 @@ def build_report(
         further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
         write(html, render(content, records, parts.drawings, near, further, trend, kinds).encode())
         written.append(html)
-    texts = _documents(content, records, output, formats, paper, address)
+    rest = "" if "csv" in kinds else "on the page" if "html" in formats else "left out"
+    texts = _documents(content, records, output, formats, paper, address, rest)
     documents = [
         write(output / name, text if isinstance(text, bytes) else text.encode()) for name, text in texts
     ]
@@ -146,7 +147,7 @@ def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[s
 
 
 def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address:
-    """Return where the records of `store` lie as seen from a page; nowhere for one outside `folder`.
+    """Return a function from a key to its record's path relative to a page; it gives None outside `folder`.
 
     `way` leads from the page to `folder`, with which the page may be moved.
     """
@@ -173,16 +174,22 @@ def trial_ends(records: Records) -> pd.DataFrame:
 
 
 def _documents(
-    content: Contents, records: Records, output: Path, formats: Collection[str], paper: str, address: str
+    content: Contents,
+    records: Records,
+    output: Path,
+    formats: Collection[str],
+    paper: str,
+    address: str,
+    rest: str,
 ) -> Iterator[tuple[str, str | bytes]]:
-    """Yield the name and the text of each document in `formats`; the figures lie in `output`."""
+    """Yield name and text of each document in `formats`; the figures lie in `output`; `rest` as in `markdown`."""
     study = records.study
     title = str(study.get("title") or study.get("name") or "Study")
     version, command = study.get("version", "not stated"), study.get("command", "not recorded")
     made = f"{MADE} {version}: {command}"
     short = (title, content.answer, content.pictures, made)
     if "md" in formats:
-        yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made)
+        yield "report.md", markdown.markdown(title, content.first_screen(), content.every, made, rest)
     if "tex" in formats:
         tables = (table for section in content.every for table in section.tables if table.rows)
         yield from ((f"tables/{table.name}.tex", latex(table)) for table in tables)
@@ -192,7 +199,7 @@ def _documents(
         yield "brief.md", markdown.brief(*short)
         yield "brief.pdf", pdf.brief(*short, output.resolve(), paper)
     if "comment" in formats:
-        yield "comment.md", markdown.comment(*short, content.every, address)
+        yield "comment.md", markdown.comment(*short, content.every, address, rest)
 
 
 SETTING = "TNGD_BENCH_TREND"

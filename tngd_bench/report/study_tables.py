@@ -120,7 +120,7 @@ def _flat(content: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str
 
 
 def compared(results: Results) -> str:
-    """Return which optimizers were compared, on which sizes, problems, seeds and sweeps."""
+    """Return the extent of the study: optimizers, sizes, problems, seeds and sweeps."""
     trials, infos = results.trials, results.infos
     methods = len({kind.method for kind in infos.values()})
     settings = f" in {len(infos)} settings" if len(infos) > methods else ""
@@ -158,6 +158,6 @@ def _tuned(training: pd.DataFrame, infos: Infos) -> str:
 
 
 def _seeds(training: pd.DataFrame) -> str:
-    """Return how many seeds the sections of these trainings have."""
+    """Return the number of seeds in the sections of these trainings, least to most: "5 seeds"."""
     seeds = span_text(training.groupby(c.GROUP)[c.SEED].nunique())
     return f"{seeds} seed{'' if seeds == '1' else 's'}"

@@ -1,8 +1,7 @@
 """Statement and tables on optimizers named by their class: how they are measured, their parameters, first steps."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -13,12 +12,12 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.scales import SIGNS
-from tngd_bench.report.document.tables import MEASURED, Table, amount, words
+from tngd_bench.report.document.tables import MEASURED, Table, amount
 from tngd_bench.studies.store import columns as c
 
 
 def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
-    """Return how these optimizers are measured, as a term and a sentence; () where none ran."""
+    """Return a term and a sentence on the measurement of these optimizers; () where none ran."""
     methods = dict.fromkeys(kind.method for kind in infos.values() if is_class_name(kind.method))
     entries = {name: registry.recorded(name) for name in methods}
     found = [name if entry is None else entry.title for name, entry in entries.items()]
@@ -35,7 +34,7 @@ def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
 
 
 def routing_table(trials: pd.DataFrame, infos: Infos) -> Table:
-    """Return which optimizer had which parameters; the data have the shapes at every size."""
+    """Return a table of the parameters given to each optimizer; the data have the shapes at every size."""
     told = trials[trials[c.ROUTING].notna()].drop_duplicates(
         [c.PROBLEM, c.PARAMETERS, c.OPTIMIZER, c.ROUTING]
     )
@@ -44,30 +43,21 @@ def routing_table(trials: pd.DataFrame, infos: Infos) -> Table:
         "Which optimizer had which parameters, with their shapes; at several sizes those of the smallest. The rule is "
         "the setting route, and rest where it is set."
     )
-    columns = (
-        words("optimizer", itemgetter(0)),
-        words("problem", itemgetter(1)),
-        words("N", itemgetter(2)),
-        words("given to", itemgetter(3)),
-        words("parameters", itemgetter(4)),
-    )
+    titles = ("optimizer", "problem", "N", "given to", "parameters")
     told = tables.sorted_rows(told, [c.OPTIMIZER, c.PROBLEM, c.PARAMETERS], infos)
-    return tables.table_of("parameter-routing", caption, columns, _shares(told, infos), told)
+    return tables.text_table("parameter-routing", caption, titles, _shares(told, infos), told)
 
 
 def _shares(told: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, ...]]:
     for (label, problem), sizes in told.groupby([c.OPTIMIZER, c.PROBLEM], sort=False):
         numbers = ", ".join(quantities.count(size) for size in sizes[c.PARAMETERS])
         for who, shapes in json.loads(sizes[c.ROUTING].iloc[0]).items():
-            yield infos[str(label)].title, str(problem), numbers, who, _listed(shapes)
-
-
-def _listed(shapes: Mapping[str, Sequence[int]]) -> str:
-    return ", ".join(f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+            named = (f"{name} ({' × '.join(map(str, shape))})" for name, shape in shapes.items())
+            yield infos[str(label)].title, str(problem), numbers, who, ", ".join(named)
 
 
 def first_steps_table(results: Results) -> Table:
-    """Return what first steps took, beside the steps that were timed after them."""
+    """Return a table of the seconds of first steps, beside those of the steps timed after them."""
     first = results.trials[results.trials[c.FIRST_STEP_S].notna() & (results.trials[c.KIND] == "cost")]
     later = results.records.costs.groupby(c.KEY)[c.TOTAL_S].median()
     by = [c.GROUP, c.PROBLEM, *c.SIZE, c.OPTIMIZER]

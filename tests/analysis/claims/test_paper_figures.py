@@ -82,5 +82,5 @@ def test_a_cost_is_summarised_over_its_timed_iterations():
 
 def test_records_without_the_figure_give_no_points_and_an_unknown_axis_is_refused():
     assert figure_points(FIGURES[0], training()).empty
-    with pytest.raises(ValueError, match=r"x must be one of .*, not 'epoch'"):
+    with pytest.raises(ValueError, match=r"x must be one of: .*; not 'epoch'"):
         FigureEntry("f", "", (), "epoch", "loss", ())

@@ -104,5 +104,5 @@ def test_costs_are_fitted_along_b_and_d_z_at_one_requested_size(axis):
 
 def test_one_model_size_is_no_range_in_n_and_an_axis_has_a_name():
     assert fits.scaling_table(*along("outputs", [10])).empty
-    with pytest.raises(ValueError, match="axis must be one of parameters, batch_size, outputs"):
+    with pytest.raises(ValueError, match="axis must be one of: parameters, batch_size, outputs"):
         fits.scaling_table(*along("outputs", [10]), "depth")

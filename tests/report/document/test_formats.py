@@ -13,6 +13,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report, study_tables
 from tngd_bench.report.document import formats
 from tngd_bench.report.document.formats import FORMATS
+from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
 from tngd_bench.report.render import latex, markdown
 from tngd_bench.report.render.manifest import NAME, replace_manifest
@@ -100,8 +101,29 @@ def test_files_beside_the_page_are_those_asked_for_and_those_that_a_format_shows
     links = re.findall(r'href="((?:data|figures)/[^"]+)" download', built.html.read_text())
     assert {Path(link).suffix for link in links} == {".pdf", ".png", ".csv"}
     assert all((tmp_path / link).is_file() for link in links)
-    with pytest.raises(ValueError, match="a file beside the page is svg, png, pdf, csv, parquet, not 'gif'"):
+    with pytest.raises(ValueError, match="files must be among svg, png, pdf, csv, parquet, not 'gif'"):
         build_report(records, tmp_path, files=("gif",))
+
+
+def test_figures_of_the_appendix_may_be_left_without_files_and_are_on_the_page_all_the_same(make, tmp_path):
+    records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000,), training=False)
+    built = build_report(records, tmp_path, files=(), figures="front")
+    page, text = built.html.read_text(), (tmp_path / "report.md").read_text()
+    files = {path.relative_to(tmp_path).as_posix() for path in built.figures}
+    front, appendix = page.split('<section id="appendix">')
+    assert len(re.findall("<figure ", appendix)) > 0 < len(re.findall("<figure ", front)) == len(files)
+    assert set(re.findall(r'href="([^"]+)" download', page)) == files == set(re.findall(r"\]\((\S+)\)", text))
+    assert len(re.findall(r"^\*[^*].*\*$", text, re.M)) == len(re.findall("<figure ", appendix))
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(ValueError, match="figures must be all with the format pdf"):
+        build_report(records, tmp_path, formats=("pdf",), figures="front")
+
+
+def test_rows_left_out_of_markdown_are_said_to_be_where_they_are():
+    table = table_of("t", "", (words("n", str),), range(markdown.ROWS_SHOWN + 2), pd.DataFrame())
+    sections = [Section("a", "A", tables=(table,))]
+    assert "2 more rows in data/t.csv." in markdown.markdown("", (), sections, "")
+    assert "2 more rows on the page." in markdown.markdown("", (), sections, "", "on the page")
 
 
 @pytest.mark.parametrize(("name", "package"), [("pdf", "typst"), ("tex", "pylatexenc")])

@@ -94,7 +94,7 @@ def _undetermined(row: Any, axis: str) -> str:
 
 
 def _judged(quantity: str, value: float, low: float, high: float) -> tuple[float, float]:
-    """Return what must lie in a range: the interval of what was measured, the estimate of what was counted."""
+    """Return the numbers that must lie in a range: the interval of what was measured, or the count."""
     return (value, value) if quantity in _COUNTED else (low, high)
 
 
@@ -247,7 +247,7 @@ def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
 
 
 def _held_fixed(results: Results, *optimizers: str) -> str:
-    """Return which of N, b and d_z the timings of `optimizers` varied at which others: "; d_z = 10 to 80 at b = 32"."""
+    """Return the ranges of N, b and d_z timed of `optimizers`, and the sizes held: "; d_z = 10 to 80 at b = 32"."""
     clean = results.finished_costs
     sizes = clean.loc[clean[c.OPTIMIZER].isin(optimizers), c.SIZE].astype(float)
     fixed, varied = [], []

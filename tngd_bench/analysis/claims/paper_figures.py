@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tngd_bench import arguments
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
 from tngd_bench.studies.store import columns as c
@@ -34,8 +35,7 @@ class FigureEntry:
     def __post_init__(self) -> None:
         """Refuse an axis that is not known."""
         for name, accepted in _AXES.items():
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
+            arguments.choice(name, getattr(self, name), accepted)
 
     @property
     def number(self) -> str:
@@ -55,7 +55,7 @@ def load_figures() -> tuple[FigureEntry, ...]:
 
 
 def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
-    """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
+    """Return the points to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
     quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Long curves are thinned evenly to about

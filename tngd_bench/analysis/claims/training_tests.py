@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import (
-    Array,
     PairedDifference,
     differences_by_seed,
     paired_difference,
@@ -202,7 +202,7 @@ def smaller_p(found: PairedDifference) -> str:
 
 
 def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
-    """Return how many runs of each did not finish; they count as worst."""
+    """Return the number of runs of each that did not finish; they count as worst."""
     said = ""
     for name in optimizers:
         own = c.only(table, optimizer=name)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array, Mask
 from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
@@ -23,7 +23,6 @@ from tngd_bench.layers import Layer
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
 LINK_RATES = tuple(10 ** (9 + step / 4) for step in range(21))
 TIME_CONSTANTS = tuple(10 ** (-9 + step / 4) for step in range(25))
@@ -50,7 +49,7 @@ class Line:
     unlinked: Array
     bits: Array
     overlapped: float
-    near: npt.NDArray[np.bool_]
+    near: Mask
     not_stated: tuple[str, ...] = ()
 
     def on(self, use: DeviceUse) -> "Line":

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis.arrays import Array, Mask, Places
 from tngd_bench.analysis.cost.counts import Counts
 from tngd_bench.analysis.cost.device_use import DeviceUse, device_use
 from tngd_bench.analysis.families import Infos
@@ -20,7 +20,6 @@ from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers.costs import PredictedCost
 
-Array = npt.NDArray[np.float64]
 DRAWS = 400
 SLOTS = 6
 """Slots that the readings of an optimizer share evenly, be they one, two or three."""
@@ -96,13 +95,13 @@ class Calibrations:
         law = self.spread(label), self.freedom(label), self.by_label[label].gamma, self.run_spread.value
         return discrepancy.half_width(*law, distances)
 
-    def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
-        """Return where a size lies between the measured ones of all optimizers together."""
+    def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> Mask:
+        """Return the mask of sizes that lie between the measured ones of all optimizers together."""
         points = pd.concat([calibration.points for calibration in self.by_label.values()])
         return np.asarray(discrepancy.distance(points, parameters, batch_size, outputs) == 0.0)
 
     def distances(self, label: str, parameters: Array, batch_size: Array, outputs: Array) -> Array:
-        """Return how far sizes lie from those that `label` was measured at, in logarithms."""
+        """Return the distance of sizes from those that `label` was measured at, in logarithms."""
         return discrepancy.distance(self.by_label[label].points, parameters, batch_size, outputs)
 
     @property
@@ -111,15 +110,15 @@ class Calibrations:
         return device_use(self.device_name, self.settings)
 
     def variations(
-        self, labels: Sequence[str], distances: Array, draws: int, seed: int = 0
-    ) -> Iterator[tuple[Array, npt.NDArray[np.int64]]]:
+        self, labels: Sequence[str], distances: Array, draws: int
+    ) -> Iterator[tuple[Array, Places]]:
         """Yield `draws` factors on the digital seconds at `distances` (labels, …), with the readings taken (labels,).
 
         What an optimizer draws depends on its label alone, so that a pair is varied alike whatever it is compared with.
         """
         columns = []
         for label in labels:
-            generator = np.random.default_rng([seed, *label.encode()])
+            generator = np.random.default_rng([0, *label.encode()])
             freedom = self.freedom(label)
             finite = np.isfinite(freedom)
             student = generator.standard_t(freedom, draws) if finite else generator.standard_normal(draws)

@@ -41,7 +41,7 @@ class DeviceUse:
         return energy(self.device, self.work(*size))
 
     def parts(self, *size: Any) -> Parts:
-        """Return what it is built of."""
+        """Return the parts of the device."""
         return parts_of(self.device, self.work(*size))
 
     def words(self, *size: Any) -> float:
@@ -79,7 +79,7 @@ class FactorUse(DeviceUse):
         return kronecker.energy(self.device, self._factors(size))
 
     def parts(self, *size: Any) -> Parts:
-        """Return what it is built of."""
+        """Return the parts of the device."""
         return kronecker.parts_of(self.device, self._factors(size))
 
     def words(self, *size: Any) -> float:

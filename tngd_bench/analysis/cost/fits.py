@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tngd_bench import arguments
 from tngd_bench.analysis.cost import paper_costs
 from tngd_bench.analysis.cost.iteration_cost import timed_costs
 from tngd_bench.analysis.families import optimizer_infos
@@ -24,8 +25,7 @@ def series_of(axis: str) -> list[str]:
 
     Along b and d_z the model is asked for with one N; its exact count may differ by the 2 % a width can.
     """
-    if axis not in c.SIZE:
-        raise ValueError(f"axis must be one of {', '.join(c.SIZE)}, not {axis!r}")
+    arguments.choice("axis", axis, c.SIZE)
     held = {c.PARAMETERS: SERIES[2:], c.BATCH_SIZE: [c.PARAMETERS_REQUESTED, c.OUTPUTS]}
     return [*SERIES[:2], *held.get(axis, [c.PARAMETERS_REQUESTED, c.BATCH_SIZE])]
 

@@ -10,24 +10,25 @@ of the processes' median ratios. It is 95 % for a number of processes fixed befo
 where `studies.plan.enough_processes` chose the number.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array, Places
 from tngd_bench.analysis.cost.reference import reference_label
 from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 SETTING = [c.GROUP, c.PROBLEM, *c.SIZE, c.ROWS]
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
 MINIMUM_PROCESSES = enough_processes.LEAST_PROCESSES
 NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
-"""What a verdict takes, in words: paired iterations."""
+"""Paired iterations that a verdict needs, in words."""
 _MODELLED = [c.WRITE_S, c.RELAX_S, c.READ_S]
 
 
@@ -53,7 +54,7 @@ class Ratio:
 
     @property
     def amount(self) -> str:
-        """Return how many pairs and processes there are, e.g. "4 paired iterations from 2 processes"."""
+        """Return the number of pairs and processes, e.g. "4 paired iterations from 2 processes"."""
         iterations = f"{self.pairs} paired iteration{'' if self.pairs == 1 else 's'}"
         return f"{iterations} from {self.processes} process{'' if self.processes == 1 else 'es'}"
 
@@ -116,6 +117,12 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_SUMMARY_COLUMNS)
 
 
+def median_text(row: Any) -> str:
+    """Return the median total of a row of `summarise`, or with "≥" its lower bound."""
+    unknown = math.isnan(row.total_median_s) and not math.isnan(row.at_least_s)
+    return f"≥ {quantities.seconds(row.at_least_s)}" if unknown else quantities.seconds(row.total_median_s)
+
+
 _SUMMARY_COLUMNS = [
     *SETTING,
     *[c.OPTIMIZER, c.METHOD, "n", "processes"],
@@ -175,7 +182,7 @@ def paired_quotients(
     return np.split(top[kept] / bottom[kept], starts)
 
 
-def _by_pair(at: npt.NDArray[np.int64], values: Array) -> tuple[npt.NDArray[np.int64], Array]:
+def _by_pair(at: Places, values: Array) -> tuple[Places, Array]:
     """Return an optimizer's values in order of process and repetition, and before them both in one number."""
     place, first = np.unique(at, return_index=True)
     return place, values[first]

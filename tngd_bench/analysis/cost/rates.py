@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
-from tngd_bench.analysis.cost.calibration import Array, Calibration, Calibrations
+from tngd_bench.analysis.arrays import Array, Mask
+from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.cost.counts import Counts
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos, OptimizerInfo
@@ -142,7 +142,7 @@ def _fitted(label: str, info: OptimizerInfo, points: pd.DataFrame, peak: float) 
     kept = tuple((float(a), float(f), float(w)) for a, f, w in readings)
     terms = len(forms[best][0])
 
-    def predicted_by(keep: npt.NDArray[np.bool_]) -> Array:
+    def predicted_by(keep: Mask) -> Array:
         return x @ _rates(x[keep], measured[keep], *forms[best])
 
     unseen = discrepancy.unseen(points, predicted_by, max(2, terms))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 
 from tngd_bench.analysis.design.machine import Design, Machine
 from tngd_bench.optimizers.factor_roofline import ON_DEVICE
@@ -51,7 +52,8 @@ class Choice:
 def figures(design: Design) -> Iterator[Lever]:
     """Yield the numbers of the machine that change the time of an iteration."""
     if design.optimizer == ON_DEVICE:
-        yield Lever("copies", "copies of the arrays", "", lambda m: m.copies, partial(_copied, design=design))
+        better = partial(_copied, design=design)
+        yield Lever("copies", "copies of the arrays", "", attrgetter("copies"), better)
     for name, info in DEVICE_FIELDS.items():
         value = getattr(design.now.device, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -63,7 +65,8 @@ def figures(design: Design) -> Iterator[Lever]:
             if _shortens_an_item(design, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
                 milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
-                yield Lever(name, title, unit, partial(_field, name=name), better, not milder)
+                value_of = attrgetter(f"device.{'time_constant_s' if name == _TAU else name}")
+                yield Lever(name, title, unit, value_of, better, not milder)
 
 
 def _copied(machine: Machine, times: float, *, design: Design) -> Machine:
@@ -78,30 +81,25 @@ def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool
     if whole:
         least = SIGN_AND_VALUE_BITS if name == "word_bits" else 1
         value = math.floor(value + 1e-9) if sign > 0 else max(least, math.ceil(value - 1e-9))
-    return replace(machine, device=machine.device.override(**{name: value}))
-
-
-def _field(machine: Machine, *, name: str) -> float:
-    found: float = machine.device.time_constant_s if name == _TAU else getattr(machine.device, name)
-    return found
+    return machine.on(**{name: value})
 
 
 def choices(design: Design) -> Iterator[Choice]:
     """Yield the words of the machine, with the other values that make an iteration quicker, now or at its best."""
     p, found = design.prediction, []
-    free = replace(design.now, device=design.now.device.override(link_rate_bits_per_s=None))
+    free = design.now.on(link_rate_bits_per_s=None)
     for name, info in DEVICE_FIELDS.items():
         value = getattr(p.device, name)
         if info.accepted.words and not info.imperfection:
             others: Sequence[Value] = [not value] if isinstance(value, bool) else info.accepted.words
-            changes = [partial(_other, name=name, value=other) for other in others if other != value]
-            found.append(Choice(name, info.title, partial(_word, name=name), tuple(changes)))
+            changes = [partial(Machine.on, **{name: other}) for other in others if other != value]
+            found.append(Choice(name, info.title, attrgetter(f"device.{name}"), tuple(changes)))
     if not p.work.analog.delay:
-        found.append(Choice("overlap", "rows sent as they are made", lambda m: m.overlap, (_flipped,)))
+        found.append(Choice("overlap", "rows sent as they are made", attrgetter("overlap"), (_flipped,)))
     assert p.processor is not None
     rates = [partial(_at, precision=name) for name in p.processor.rates if name != design.now.precision]
     of_host = "precision of the host's passes"
-    found.append(Choice("host_precision", of_host, lambda m: m.precision, tuple(rates), True))
+    found.append(Choice("host_precision", of_host, attrgetter("precision"), tuple(rates), True))
     for choice in found:
         ways = tuple(
             way for way in choice.ways if any(_helps(design, each, way) for each in (design.now, free))
@@ -110,21 +108,12 @@ def choices(design: Design) -> Iterator[Choice]:
             yield replace(choice, ways=ways)
 
 
-def _word(machine: Machine, *, name: str) -> Value:
-    found: Value = getattr(machine.device, name)
-    return found
-
-
 def _flipped(machine: Machine) -> Machine:
     return replace(machine, overlap=not machine.overlap)
 
 
 def _at(machine: Machine, *, precision: str) -> Machine:
     return replace(machine, precision=precision)
-
-
-def _other(machine: Machine, *, name: str, value: Value) -> Machine:
-    return replace(machine, device=machine.device.override(**{name: value}))
 
 
 def _shortens_an_item(design: Design, change: Callable[[Machine], Machine]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.optimizers import registry
@@ -35,6 +36,10 @@ class Machine:
     precision: str
     overlap: bool = False
     copies: int = 1
+
+    def on(self, /, **fields: Any) -> Machine:
+        """Return the machine with other values of its device's fields."""
+        return replace(self, device=self.device.override(**fields))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tngd_bench.optimizers.roofline import Alternative, Prediction
 
 @dataclass(frozen=True)
 class Need:
-    """What one figure or word alone must be; `needed` is None where no value is enough, `seconds` being the best."""
+    """Requirement of one figure or word alone; `needed` is None where no value is enough, `seconds` the best."""
 
     name: str
     title: str
@@ -46,7 +46,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Required:
-    """What reaches `target_seconds`, the rival's divided by the factor asked for.
+    """Requirements for `target_seconds`, the rival's time divided by the factor asked for.
 
     `together` and `together_as_is`, the words being as they are: None where nothing is enough. `floor_seconds` is the
     iteration with every figure and word at its best, `host_floor_seconds` the host's share of it. `host_times`: by what
@@ -97,7 +97,7 @@ def rival_of(p: Prediction, beat: str = "best") -> Alternative:
 
 
 def required(design: Design, beat: str = "best", factor: float = 1.0) -> Required:
-    """Return what the machine must reach to be `factor` times faster than the digital optimizer `beat`."""
+    """Return the figures that make the machine `factor` times faster than the digital optimizer `beat`."""
     rival = rival_of(design.prediction, beat)
     assert rival.seconds is not None
     target = rival.seconds / arguments.real("factor", factor, above=0.0)

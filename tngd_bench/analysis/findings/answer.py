@@ -3,10 +3,9 @@
 Every number comes from the views of `Results`, and every rule for a difference from the analysis behind it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -15,7 +14,7 @@ from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import iteration_cost, leads
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
-from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
+from tngd_bench.analysis.findings.paragraphs import Duel, Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.studies.store import columns as c
 
@@ -73,50 +72,34 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
 
 
 def _bottom_line(results: Results) -> Text:
+    """Return whether a device or a digital rival had the shorter step, at how many sizes, and how sure that is."""
     duels, open_sizes = paragraphs.duels(results)
     if not duels:
         return _ranking(results), "", ""
-    won = [lead.optimizer == device for _, device, lead in duels]
-    sure = [not lead.doubt for *_, lead in duels]
-    ahead, sizes, every = sum(won), len(duels), len(duels) + open_sizes
-    own = sum(certain for certain, each in zip(sure, won, strict=True) if each)
-    timed_at = results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
-    with_both = "timed" if every == timed_at else "timed with both"
-    devices = sorted({label for label in results.timed_costs[c.OPTIMIZER] if results.infos[label].modelled})
-    several = len(devices) > 1
-    rivals_had = f"a digital second-order optimizer {_had(sum(sure) - own)}"
-    if not ahead:
-        whom = "every optimizer on a device" if several else paragraphs.name(results, devices[0])
-        text = f"{_at(sizes, open_sizes, with_both)}, {rivals_had} a shorter step than {whom}"
-    else:
-        leading = [
-            (lead.optimizer, str(lead.runner_up)) for _, device, lead in duels if lead.optimizer == device
-        ]
-        first, beaten = ([each[place] for each in leading] for place in (0, 1))
-        named = _named(results, first)
-        who = f"the quickest optimizer on a device, {named}," if several else named
-        text = f"{who} {_had(own)} a shorter step than {_rivals(results, beaten)}"
-        text = (
-            text[:1].upper() + text[1:] if ahead < sizes else f"{_at(sizes, open_sizes, with_both)}, {text}"
-        )
-    tested = any(lead.ratio is not None and lead.ratio.tested for *_, lead in duels)
-    pairs, processes = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
-    untested = f"not tested: that takes {pairs} paired iterations from {processes} processes"
+    won, lost = ([each for each in duels if each.won is ahead] for ahead in (True, False))
+    every, timed = len(duels) + open_sizes, results.timed_costs.groupby(iteration_cost.SETTING[1:]).ngroups
+    with_both = "timed" if every == timed else "timed with both"
     bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
-    if not 0 < ahead < sizes:
-        doubt = duels[0][-1].doubt if tested and sizes == 1 else "" if tested else untested
-        return f"{text} ({doubt or _confirmed(sum(sure), sizes)}{bounds}).", "", ""
-    fewer = bool(open_sizes) or ahead <= sizes / 2
-    at = _sizes([setting for setting, *_ in duels], [each == fewer for each in won])
-    text += f", at {ahead} of {every} sizes {with_both}: " + (at if fewer else f"all but {at}")
-    others = "At the other" if sizes - ahead == 1 else f"At the {sizes - ahead} others"
-    if open_sizes:
-        others += " where the device's time is known"
-    rest = f"{others} {rivals_had} the shorter step"
-    if not tested:
-        return f"{text}. {rest} ({untested}{bounds}).", "", ""
-    told = _confirmed(sum(sure) - own, sizes - ahead)
-    return f"{text} ({_confirmed(own, ahead)}). {rest} ({told}{bounds}).", "", ""
+    rival_had = f"a digital second-order optimizer {_had(lost)}"
+    if not (won and lost):
+        said = _device_had(results, won) if won else f"{rival_had} a shorter step than {_devices(results)}"
+        return f"{_at(len(duels), open_sizes, with_both)}, {said} ({_how_sure(duels)}{bounds}).", "", ""
+    device_had = _device_had(results, won)
+    fewer = bool(open_sizes) or len(won) <= len(lost)
+    where = _sizes(duels, won) if fewer else f"all but {_sizes(duels, lost)}"
+    head = f"{device_had[:1].upper()}{device_had[1:]}, at {len(won)} of {every} sizes {with_both}: {where}"
+    others = "At the other" if len(lost) == 1 else f"At the {len(lost)} others"
+    known = " where the device's time is known" if open_sizes else ""
+    rest = f"{others}{known} {rival_had} the shorter step"
+    if not any(each.tested for each in duels):
+        return f"{head}. {rest} ({_UNTESTED}{bounds}).", "", ""
+    return f"{head} ({_confirmed(won)}). {rest} ({_confirmed(lost)}{bounds}).", "", ""
+
+
+_UNTESTED = (
+    f"not tested: that takes {iteration_cost.MINIMUM_PAIRS} paired iterations from "
+    f"{iteration_cost.MINIMUM_PROCESSES} processes"
+)
 
 
 def _at(sizes: int, open_sizes: int, with_both: str) -> str:
@@ -128,44 +111,59 @@ def _at(sizes: int, open_sizes: int, with_both: str) -> str:
     return f"At {'both' if sizes == 2 else f'all {sizes}'} sizes {with_both}"
 
 
-def _had(confirmed: int) -> str:
-    return "had" if confirmed else "seemed to have"
+def _had(duels: Sequence[Duel]) -> str:
+    return "had" if any(each.sure for each in duels) else "seemed to have"
 
 
-def _confirmed(confirmed: int, sizes: int) -> str:
-    """Return at how many sizes a difference is confirmed."""
-    if sizes == 1:
+def _how_sure(duels: Sequence[Duel]) -> str:
+    """Return at how many sizes the lead is confirmed, or why it is not."""
+    if not any(each.tested for each in duels):
+        return _UNTESTED
+    return duels[0].lead.doubt or "confirmed" if len(duels) == 1 else _confirmed(duels)
+
+
+def _confirmed(duels: Sequence[Duel]) -> str:
+    """Return at how many sizes the lead is confirmed."""
+    confirmed = sum(each.sure for each in duels)
+    if len(duels) == 1:
         return "confirmed" if confirmed else "not confirmed"
-    return f"confirmed at {'all' if confirmed == sizes else confirmed or 'none'} of them"
+    return f"confirmed at {'all' if confirmed == len(duels) else confirmed or 'none'} of them"
 
 
-def _named(results: Results, labels: Sequence[str]) -> str:
-    """Return the names of the optimizers on a device that led, or that they differ between sizes."""
-    names = list(dict.fromkeys(paragraphs.name(results, label) for label in labels))
-    return quantities.listed(names) if len(names) <= _NAMED else "another one by size"
+def _devices(results: Results) -> str:
+    """Return the name of the only optimizer on a device that was timed, or that there are several."""
+    timed = {label for label in results.timed_costs[c.OPTIMIZER] if results.infos[label].modelled}
+    return "every optimizer on a device" if len(timed) > 1 else paragraphs.name(results, *timed)
 
 
-def _rivals(results: Results, beaten: Sequence[str]) -> str:
-    """Return whom the device was ahead of: the quickest digital rival at each size, and whether it was the only one."""
+def _device_had(results: Results, won: Sequence[Duel]) -> str:
+    """Return who had a shorter step than whom: the devices that led, and their quickest digital rivals."""
     infos, timed = results.infos, set(results.timed_costs[c.OPTIMIZER])
+    devices = list(dict.fromkeys(paragraphs.name(results, each.device) for each in won))
+    named = quantities.listed(devices) if len(devices) <= _NAMED else "another one by size"
+    several = sum(infos[each].modelled for each in timed) > 1
+    who = f"the quickest optimizer on a device, {named}," if several else named
+    rivals = list(dict.fromkeys(paragraphs.name(results, str(each.lead.runner_up)) for each in won))
+    if len(rivals) > _NAMED:
+        return f"{who} {_had(won)} a shorter step than every digital second-order rival"
     digital = {infos[each].method for each in timed if infos[each].second_order and not infos[each].modelled}
-    names = list(dict.fromkeys(paragraphs.name(results, label) for label in beaten))
-    if len(names) > _NAMED:
-        return "every digital second-order rival"
-    which = "only" if len(digital) == 1 else "quickest"
-    return f"its {which} digital second-order rival{'s' * (len(names) > 1)}, {quantities.listed(names)}"
+    which = (
+        f"{'only' if len(digital) == 1 else 'quickest'} digital second-order rival{'s' * (len(rivals) > 1)}"
+    )
+    return f"{who} {_had(won)} a shorter step than its {which}, {quantities.listed(rivals)}"
 
 
-def _sizes(settings: Sequence[Mapping[str, Any]], chosen: Sequence[bool]) -> str:
-    """Return the chosen of `settings` by N, and by what else differs between them."""
+def _sizes(duels: Sequence[Duel], chosen: Sequence[Duel]) -> str:
+    """Return the sizes of the `chosen` of `duels` by N, and by what else differs between them."""
     signs = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
-    varied = [name for name in signs if name == c.PARAMETERS or len({each[name] for each in settings}) > 1]
-    several = len({each[c.PROBLEM] for each in settings}) > 1
+    varied = [
+        name for name in signs if name == c.PARAMETERS or len({each.setting[name] for each in duels}) > 1
+    ]
+    several = len({each.setting[c.PROBLEM] for each in duels}) > 1
     names = [
-        ", ".join(f"{signs[name]} = {quantities.count(each[name])}" for name in varied)
-        + (f" on {each[c.PROBLEM]}" if several else "")
-        for each, taken in zip(settings, chosen, strict=True)
-        if taken
+        ", ".join(f"{signs[name]} = {quantities.count(each.setting[name])}" for name in varied)
+        + (f" on {each.setting[c.PROBLEM]}" if several else "")
+        for each in chosen
     ]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return "; ".join(names[:_NAMED]) + more
@@ -183,7 +181,10 @@ def _ranking(results: Results) -> str:
     known = here["total_median_s"].notna()
 
     def named(rows: pd.DataFrame) -> list[str]:
-        return [f"{paragraphs.name(results, row.optimizer)} ({paragraphs.time(row)})" for row in c.each(rows)]
+        return [
+            f"{paragraphs.name(results, row.optimizer)} ({iteration_cost.median_text(row)})"
+            for row in c.each(rows)
+        ]
 
     ranked, bounded = named(here[known]), named(here[~known])
     if len(here) == 1:

@@ -36,7 +36,7 @@ _TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
 
 def convergence_sentence(results: Results) -> str:
-    """Return how TNGD ended against every other method that ran.
+    """Return the ends of TNGD's training against every other method that ran.
 
     Of several settings of a method the one that ended lowest is compared. The sentence says whether the settings were
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
@@ -44,9 +44,9 @@ def convergence_sentence(results: Results) -> str:
     plain, infos = c.outside_sweeps(results.final), results.infos
     if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
         of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
-        return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
-    group = main_section(plain, infos)
-    section = EndedSection(c.only(plain, group=group), infos)
+        return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results)
+    section = main_training(results)
+    assert section is not None  # something was trained
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
@@ -87,17 +87,17 @@ def main_section(plain: pd.DataFrame, infos: Infos) -> str:
 
 
 def main_training(results: Results) -> EndedSection | None:
-    """Return how the main section of a study's trainings ended; None where nothing was trained outside sweeps."""
+    """Return the end of the main section of a study's trainings; None where nothing was trained outside sweeps."""
     plain = c.outside_sweeps(results.final)
     if plain.empty:
         return None
     return EndedSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
 
 
-def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
+def _ranked_sentence(results: Results) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
-    group = main_section(plain, results.infos)
-    section = EndedSection(c.only(plain, group=group), results.infos)
+    section = main_training(results)
+    assert section is not None  # something was trained
     labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
@@ -172,7 +172,7 @@ class EndedSection:
         return [self.lowest(candidates) for candidates in of_kind if candidates]
 
     def lowest(self, labels: Sequence[str]) -> str:
-        """Return which of `labels` has the lowest median final loss; unfinished runs come last, equals in order."""
+        """Return the one of `labels` with the lowest median final loss; unfinished runs come last, equals in order."""
         return min(labels, key=self.median_loss)
 
     def median_loss(self, label: str) -> float:
@@ -194,13 +194,13 @@ class EndedSection:
         return finite.sort_values(ascending=not score.metric.larger_is_better, kind="stable")
 
     def unfinished(self, label: str, title: str) -> str:
-        """Return how many runs of an optimizer have no end, e.g. "2 of 5 of TNGD did not finish"; "" where all have."""
+        """Return a note on unfinished runs, e.g. "2 of 5 of TNGD did not finish"; "" where there are none."""
         runs = self.runs(label)
         lost = int((runs[c.STATUS] != "ok").sum())
         return f"{lost} of {len(runs)} of {title} did not finish" if lost else ""
 
     def ended(self, device: str, others: Sequence[str], where: str = "at a median training loss of") -> str:
-        """Return how `device` ended, and against each of `others`, in sentences without the last full stop."""
+        """Return sentences on the end of `device`, alone and against each of `others`, without the last full stop."""
         runs = self.runs(device)
         value = _median_loss(runs)
         how = f"ended {where} {value}" if value else f"gave no final loss ({_no_number(runs)})"
@@ -220,7 +220,7 @@ class EndedSection:
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
             if found is not None and found.seeds < needed:
-                pairs = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+                pairs = quantities.number_of(found.seeds, "paired seed")
                 few.append(f"It is lower than {text} in {found.lower} of {pairs}")
             elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault(found.direction, []).append(text)
@@ -291,7 +291,7 @@ class EndedSection:
         return {other: (each, p) for (other, each), p in zip(found.items(), holm(p_values), strict=True)}
 
     def needed(self, device: str, others: Sequence[str]) -> int:
-        """Return how many paired seeds can decide that `device` is better or worse than one of `others`."""
+        """Return the number of paired seeds that can decide that `device` is better or worse than one of `others`."""
         paired = [other for other in others if len(differences_by_seed(self.part, device, other))]
         chosen = [min(self._chosen(device, other, others)) for other in paired]
         return seeds_needed(len(paired) * max(chosen, default=1))
@@ -333,7 +333,7 @@ def _doubt(
     *,
     leads: bool,
 ) -> str:
-    """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`.
+    """Return a comparison of the scores of the device and of `best` by paired seeds; "higher" or "lower" is `better`.
 
     `leads`: the device has the better median. Where the pairs point the other way, both are said.
     """
@@ -341,7 +341,7 @@ def _doubt(
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < needed:
-        seeds = f"{found.seeds} paired seed{'s' * (found.seeds != 1)}"
+        seeds = quantities.number_of(found.seeds, "paired seed")
         return f"{better} in {getattr(found, better)} of {seeds}, too few to tell"
     if p > 1.0 - LEVEL:
         return "no difference confirmed"

@@ -9,7 +9,7 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.training.device_pairs import pairs_sentence
+from tngd_bench.analysis.training.device_pairs import pairs_sentence, trained_on
 from tngd_bench.analysis.training.tolerance import (
     ScoredTolerance,
     Tolerance,
@@ -26,7 +26,7 @@ MOST_SETTINGS = 3
 
 
 def device_sentence(results: Results) -> str:
-    """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
+    """Return the effects of imperfections: those that were swept, and devices that ran beside the ideal one."""
     swept = [each for each in results.scored_tolerances if is_imperfection(each.both.parameter)]
     pairs = results.device_pairs
     if not swept and not pairs:
@@ -36,7 +36,7 @@ def device_sentence(results: Results) -> str:
 
 
 def base_of(results: Results, swept: Sequence[Tolerance]) -> str:
-    """Return what the levels of sweeps are compared with: a device with further imperfections is not the ideal one."""
+    """Return the device that swept levels are compared with: with other imperfections it is not the ideal one."""
     for each in swept:
         own = c.only(
             results.trials, group=each.group, optimizer=each.optimizer, sweep_parameter=each.parameter
@@ -50,14 +50,14 @@ def base_of(results: Results, swept: Sequence[Tolerance]) -> str:
 
 
 def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos, base: str) -> list[str]:
-    """Return how much of each swept imperfection the final loss tolerates, and the test score where there is one."""
+    """Return the levels of each swept imperfection that the final loss, and a test score if there is one, tolerate."""
     decided = [each for each in swept if not each.both.note]
     by_parameter: dict[str, list[ScoredTolerance]] = {}
     for each in sorted(decided, key=lambda each: each.both.parameter != "noise_variance"):
         by_parameter.setdefault(each.both.parameter, []).append(each)
     by_place: dict[str, list[str]] = {}  # "" where one imperfection was measured in several places
     for parameter, settings in by_parameter.items():
-        places = {_where(each.both) for each in settings}
+        places = {trained_on(each.both) for each in settings}
         place = places.pop() if len(places) == 1 else ""
         by_place.setdefault(place, []).append(
             _of_one_imperfection(parameter, settings, infos, where=not place)
@@ -99,10 +99,6 @@ def _head(decided: Sequence[ScoredTolerance], base: str) -> str:
     )
 
 
-def _where(tolerance: Tolerance) -> str:
-    return f"{tolerance.problem}, N = {quantities.count(tolerance.size)}, {tolerance.seeds} seeds"
-
-
 def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: Infos, *, where: bool) -> str:
     """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_harshness(each.both), each.score.ideal if each.score else 0.0))
@@ -112,7 +108,7 @@ def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: 
         return f"{name}, {len(ordered)} settings{_ideal_scores(ordered)}: {levels[0]}"
     texts = []
     for each in ordered:
-        place = f" ({_where(each.both)})" if where else ""
+        place = f" ({trained_on(each.both)})" if where else ""
         held = f" ({each.both.beside})" if each.both.beside else ""
         texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
     if len(texts) > MOST_SETTINGS:
@@ -170,7 +166,7 @@ def _direction(tolerance: Tolerance) -> str:
 
 
 def _diverged(tolerance: Tolerance) -> str:
-    """Return how many seeds diverged at the first level outside, e.g. " (5 of 5 seeds diverge)"; "" where none did."""
+    """Return e.g. " (5 of 5 seeds diverge)", at the first level outside; "" where none did."""
     rows = c.only(tolerance.levels, level=tolerance.first_outside)
     lost = int(rows["diverged"].sum())
     return f" ({lost} of {tolerance.seeds} seeds diverge)" if lost else ""

@@ -1,7 +1,7 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,32 @@ Text = tuple[str, str, str]
 """A text, the number in it that counts, and the anchor of what shows it."""
 
 
-def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int]:
-    """Return each size, its quickest device, and the lead of that or of its quickest digital second-order rival.
+@dataclass(frozen=True)
+class Duel:
+    """One size: its quickest device, and the lead of that or of its quickest digital second-order rival."""
+
+    setting: Mapping[str, Any]
+    device: str
+    lead: Lead
+
+    @property
+    def won(self) -> bool:
+        """Whether the device leads."""
+        return self.lead.optimizer == self.device
+
+    @property
+    def sure(self) -> bool:
+        """Whether the lead is confirmed."""
+        return not self.lead.doubt
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are pairs and processes enough for a test."""
+        return self.lead.ratio is not None and self.lead.ratio.tested
+
+
+def duels(results: Results) -> tuple[list[Duel], int]:
+    """Return the duel of each size at which a device and a digital second-order optimizer were timed.
 
     Of several sections at one size that with the most optimizers counts: times of two sections are not paired. A device
     with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The number is
@@ -70,18 +94,13 @@ def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int
             continue
         ratio = iteration_cost.paired_ratio(part, second, first)
         lead = Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)
-        found.append((setting, device, lead))
+        found.append(Duel(setting, device, lead))
     return found, open_sizes
 
 
 def name(results: Results, label: str) -> str:
     """Return the title of an optimizer; whether it was tuned matters where losses are compared, not times."""
     return without_tuned(results.infos[label].title)
-
-
-def time(row: Any) -> str:
-    """Return the median time of a row of `cost_summary`, or its lower bound."""
-    return quantities.at_least(row.total_median_s, row.at_least_s)
 
 
 def where(row: Any) -> str:
@@ -100,7 +119,7 @@ def contestants(results: Results) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFr
 
 
 def incomplete(results: Results) -> Text | None:
-    """Return how much of the study has not run yet; None where all has."""
+    """Return a sentence on the trials still to run; None where all have run."""
     runs, missing = results.records.runs, results.records.missing
     if not missing:
         return None
@@ -116,8 +135,10 @@ def cost(results: Results) -> Text | None:
         return None
     own = devices.iloc[0]
     rivals = pd.concat([digital.head(1), exact.head(1)]).drop_duplicates(c.OPTIMIZER)
-    others = "".join(f", {name(results, row.optimizer)} {time(row)}" for row in c.each(rivals))
-    bold = time(own)
+    others = "".join(
+        f", {name(results, row.optimizer)} {iteration_cost.median_text(row)}" for row in c.each(rivals)
+    )
+    bold = iteration_cost.median_text(own)
     who = f"{name(results, own[c.OPTIMIZER])} on {'the' if len(devices) == 1 else 'a'} device"
     return f"A step {where(own)}: {who} {bold}{others}.", bold, "step"
 
@@ -155,7 +176,7 @@ def bottleneck(results: Results) -> Text | None:
 
 
 def learning(results: Results) -> Text | None:
-    """Return how the device's training ended beside the best other optimizer; the best two without a device."""
+    """Return the end of the device's training beside the best other optimizer's; the best two without a device."""
     section = convergence.main_training(results)
     if section is None:
         return None
@@ -192,7 +213,7 @@ def tolerance(results: Results) -> Text | None:
 
 
 def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | None:
-    """Return what the sweeps that were judged tell, and the number in it; None where none was."""
+    """Return a sentence on the judged sweeps, and the number in it; None where none was judged."""
     by_name: dict[str, list[float]] = {}
     for each in swept:
         if not each.note:
@@ -216,7 +237,7 @@ def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | No
 
 
 def _devices(results: Results) -> tuple[str, str] | None:
-    """Return how training ended on imperfect devices beside the ideal one, and the first verdict."""
+    """Return the ends of training on imperfect devices beside the ideal one, and the first verdict."""
     if not (pairs := results.device_pairs):
         return None
     verdicts = Counter(pair.verdict for pair in pairs)
@@ -228,14 +249,14 @@ def _devices(results: Results) -> tuple[str, str] | None:
     return text, next(iter(verdicts))
 
 
-def _few(texts: Sequence[str], most: int = MOST_IMPERFECTIONS) -> str:
+def _few(texts: Sequence[str]) -> str:
     """Return the first of `texts`, and how many more there are."""
-    more = len(texts) - most
-    return ", ".join(texts[:most]) + (f", and {more} more" if more > 0 else "")
+    more = len(texts) - MOST_IMPERFECTIONS
+    return ", ".join(texts[:MOST_IMPERFECTIONS]) + (f", and {more} more" if more > 0 else "")
 
 
 def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
-    """Return how many verdicts there are of each kind, on cost and on training; None where nothing was tested."""
+    """Return the number of verdicts of each kind, on cost and on training; None where nothing was tested."""
     said = []
     for term, of_cost in (("Cost", True), ("Training", False)):
         own = [each for each in judged if (not each.problem) is of_cost and each.name != "not tested"]
@@ -250,14 +271,14 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 
 
 def measure_next(results: Results) -> Text | None:
-    """Return what would decide the first question that this study leaves open."""
+    """Return the runs that would decide the first question that this study leaves open."""
     found, _ = duels(results)
-    untested = [lead.ratio for *_, lead in found if lead.ratio is None or not lead.ratio.tested]
+    untested = [each.lead.ratio for each in found if not each.tested]
     if untested:
         least = iteration_cost.MINIMUM_PROCESSES
         short = any(ratio is None or ratio.processes < least for ratio in untested)
         needed = f"{least} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
-        sizes = f"{len(found)} size{'s' * (len(found) != 1)}"
+        sizes = quantities.number_of(len(found), "size")
         return f"{needed} per size: {len(untested)} of {sizes} had too few for a test.", needed, "cost"
     section = convergence.main_training(results)
     if section is None:

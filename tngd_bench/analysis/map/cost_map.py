@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis.arrays import Array, Mask, Places
 from tngd_bench.analysis.cost.calibration import DRAWS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
-from tngd_bench.analysis.map.plane import Array, Plane
+from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.studies.store import columns as c
 
@@ -41,9 +41,9 @@ class CheapestMap:
     plane: Plane
     labels: tuple[str, ...]
     seconds: Array
-    winner: npt.NDArray[np.int64]
+    winner: Places
     drawn: Callable[[], Array]
-    timed: npt.NDArray[np.bool_]
+    timed: Mask
     bounds: frozenset[str]
     error: Array
 
@@ -53,19 +53,19 @@ class CheapestMap:
         return self.drawn()
 
     @property
-    def vouched(self) -> npt.NDArray[np.bool_]:
-        """Where the cheapest and the runner-up are vouched for within a factor of 1.5: (rows, columns)."""
+    def vouched(self) -> Mask:
+        """Mask of the cells whose two quickest times are known to within a factor of 1.5: (rows, columns)."""
         return np.asarray(self.error <= discrepancy.VOUCHED_FACTOR)
 
     @property
-    def open(self) -> npt.NDArray[np.bool_]:
-        """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
+    def open(self) -> Mask:
+        """Mask of the cells whose least seconds are a lower bound, so that no optimizer leads: (rows, columns)."""
         found = np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
         return np.asarray(found & self.vouched)
 
     @property
-    def confirmed(self) -> npt.NDArray[np.bool_]:
-        """Where the winner leads in 95 % of the draws, between measured sizes and between its own, (rows, columns).
+    def confirmed(self) -> Mask:
+        """Mask of the cells where the winner leads in 95 % of the draws, between measured sizes and its own.
 
         Beyond them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
         """
@@ -112,18 +112,18 @@ class CheapestMap:
         """Return the share of vouched cells that are open because `label` might win them; 0 without `bounds`."""
         return self._share(self._won(label) & (label in self.bounds))
 
-    def _won(self, label: str) -> npt.NDArray[np.bool_]:
+    def _won(self, label: str) -> Mask:
         if label not in self.labels:
             return np.zeros_like(self.plane.measured)
         return np.asarray((self.winner == self.labels.index(label)) & self.vouched)
 
-    def _share(self, cells: npt.NDArray[np.bool_]) -> float:
+    def _share(self, cells: Mask) -> float:
         exists = (self.winner >= 0) & self.vouched
         return float(cells.sum() / exists.sum()) if exists.any() else 0.0
 
 
 def cheapest(
-    area: Plane, use: DeviceUse | None, without: Sequence[str] = (), *, draws: int = DRAWS, seed: int = 0
+    area: Plane, use: DeviceUse | None, without: Sequence[str] = (), *, draws: int = DRAWS
 ) -> CheapestMap:
     """Return who is cheapest over `area` with the device `use` (None: digital only), leaving out `without`."""
     calibrations = area.calibrations
@@ -141,7 +141,7 @@ def cheapest(
     if not labels:
         return _nobody(area)
     both = np.stack(digital), np.stack(modelled)
-    return least_seconds(area, labels, labels, *both, overlapped, bounds, draws=draws, seed=seed)
+    return least_seconds(area, labels, labels, *both, overlapped, bounds, draws=draws)
 
 
 def _nobody(area: Plane) -> CheapestMap:
@@ -163,7 +163,6 @@ def least_seconds(
     repeats: Callable[[int], Array | float] = lambda draw: 1.0,
     *,
     draws: int,
-    seed: int,
 ) -> CheapestMap:
     """Return who has the least seconds: `digital` (labels, SLOTS, rows, columns) + `modelled` (labels, rows, columns).
 
@@ -181,9 +180,7 @@ def least_seconds(
 
     def confidence() -> Array:
         wins = np.zeros(winner.shape)
-        for draw, (factors, readings) in enumerate(
-            calibrations.variations(timed, away, draws, seed), start=1
-        ):
+        for draw, (factors, readings) in enumerate(calibrations.variations(timed, away, draws), start=1):
             drawn = np.maximum(digital[np.arange(len(labels)), readings] * factors, beside)
             varied = (drawn + modelled) * repeats(draw)
             wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner

@@ -6,16 +6,15 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis.arrays import Array, Mask
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 Axis = Literal["batch_size", "outputs"]
 Model = tuple[Layer, ...]
 SIZES = tuple(round(10 ** (3 + step / 4)) for step in range(25))
@@ -81,7 +80,7 @@ class Plane(Grid):
     calibrations: Calibrations
     digital: dict[str, Array]
     host: dict[str, Array]
-    measured: npt.NDArray[np.bool_]
+    measured: Mask
     points: pd.DataFrame
     distances: Mapping[str, Array]
 

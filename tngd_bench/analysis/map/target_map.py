@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse, device_use
 from tngd_bench.analysis.cost.rates import ITEMSIZES, calibrate
 from tngd_bench.analysis.cost.recorded_devices import recorded
 from tngd_bench.analysis.map.cost_map import CheapestMap, least_seconds
-from tngd_bench.analysis.map.plane import Array, Plane
+from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.discrepancy import distance
 from tngd_bench.analysis.training.time_to_target import AFTER
@@ -56,7 +57,7 @@ class Trained:
         return self._medians(np.stack(list(self.iterations.values())))
 
     def drawn_medians(self, draws: int, generator: np.random.Generator) -> Array:
-        """Return the same of seeds drawn anew, each between its two evaluations: (labels, sizes, draws)."""
+        """Return the same of resampled seeds, each between its two evaluations: (labels, sizes, draws)."""
         table = np.stack(list(self.iterations.values()))
         before = np.stack([np.maximum(self.after[label], 0.0) for label in self.iterations])
         width = np.where(np.isfinite(table), table, 0.0) - np.where(np.isfinite(table), before, 0.0)
@@ -159,7 +160,7 @@ def timed_as(label: str, calibrations: Calibrations) -> str | None:
     return next((name for name, found in calibrations.by_label.items() if found.method == info.method), None)
 
 
-def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
+def lowest(area: Plane, found: Trained, *, draws: int = DRAWS) -> CheapestMap | None:
     """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
 
     `found` is as from `timed_alike`, `area` as predicted with the calibrations of `with_first_order`. In the result
@@ -190,14 +191,14 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         overlapped.append(0.0 if use is None else use.overlapped_s)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
-    varied = chosen.drawn_medians(draws, np.random.default_rng(seed))
+    varied = chosen.drawn_medians(draws, np.random.default_rng(0))
 
     def repeats(draw: int) -> Array:
         return steps[:, nearest] if draw == 0 else varied[..., draw - 1][:, nearest]
 
     bounds = [label for label in labels if label in found.uses and found.uses[label].not_stated]
     both = np.stack(digital), np.stack(modelled)
-    made = least_seconds(area, labels, timed, *both, overlapped, bounds, repeats, draws=draws, seed=seed)
+    made = least_seconds(area, labels, timed, *both, overlapped, bounds, repeats, draws=draws)
     if not np.isfinite(made.seconds).any():
         return None
     return replace(made, plane=replace(area, measured=inside & area.measured, points=found.sizes))

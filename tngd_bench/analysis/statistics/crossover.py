@@ -17,16 +17,15 @@ and the interval is then open on that side: 0 or ∞.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import optimize
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.fits import series_of
 from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, paired_quotients
 from tngd_bench.analysis.statistics.resampling import resampled_medians
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 DRAWS = 400
 MINIMUM_SIZES = 4
 
@@ -57,11 +56,10 @@ def crossover(
     first: str,
     second: str,
     axis: str = c.ROWS,
-    column: str = c.TOTAL_S,
     *,
     seed: int = 0,
 ) -> Crossover:
-    """Return where `first` and `second` cross along `axis`: "rows" (m = b·d_z), parameters, batch_size or outputs.
+    """Return the crossing of `first` and `second` along `axis`: "rows" (m = b·d_z), parameters, batch_size or outputs.
 
     `costs` and `trials` are those of one series (one group). Pairs are iterations of one process and repetition.
     """
@@ -70,7 +68,7 @@ def crossover(
         series_of(axis)  # names the accepted axes
     sizes, blocks = [], []
     for size, part in clean.groupby(axis, sort=True):
-        quotients = paired_quotients(part, first, second, column)
+        quotients = paired_quotients(part, first, second)
         if quotients:
             sizes.append(float(str(size)))
             blocks.append([np.log(block) for block in quotients])

@@ -25,14 +25,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from scipy.optimize import nnls
 
+from tngd_bench.analysis.arrays import Array, Mask
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 LEAST_GAMMA = 0.35
 STEP = math.log(2.0) / 1.645
 """1.645: the normal quantile of 95 %."""
@@ -41,7 +40,7 @@ _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
 
 
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
-    """Return how far sizes lie from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
+    """Return the distance of sizes from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
     known = np.unique(np.log(points[c.SIZE].to_numpy(float)), axis=0)
     asked = np.stack(np.broadcast_arrays(parameters, batch_size, outputs), axis=-1)
     flat = np.log(asked.reshape(-1, 3).astype(float))
@@ -72,7 +71,7 @@ def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, di
     return np.asarray(np.sqrt((own * sigma) ** 2 + beside**2 * (run_spread**2 + formula)))
 
 
-def blocks(points: pd.DataFrame, least: int) -> list[npt.NDArray[np.bool_]]:
+def blocks(points: pd.DataFrame, least: int) -> list[Mask]:
     """Return the settings at the largest value of each axis, as masks that leave at least `least` others."""
     found = [(points[name] == points[name].max()).to_numpy(bool) for name in c.SIZE]
     return [block for block in found if (~block).sum() >= least]
@@ -96,7 +95,7 @@ class Unseen:
         return max(LEAST_GAMMA, float(np.sqrt(shares.mean())) if len(shares) else 0.0)
 
 
-def unseen(points: pd.DataFrame, predict: Callable[[npt.NDArray[np.bool_]], Array], least: int) -> Unseen:
+def unseen(points: pd.DataFrame, predict: Callable[[Mask], Array], least: int) -> Unseen:
     """Return the blocks of `points`; `predict` takes a mask of settings and returns all predicted by them."""
     measured = points[c.MEASURED_S].to_numpy(float)
     distances, logs = [np.empty(0)], [np.empty(0)]

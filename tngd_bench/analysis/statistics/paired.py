@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.studies.store import columns as c
 
-Array = npt.NDArray[np.float64]
 LEVEL = 0.95
 _ENUMERATED = 14
 _FLIPS = 20_000
@@ -58,9 +57,9 @@ class PairedDifference:
         return "lower" if self.p_lower < self.p_higher else "higher"
 
 
-def seeds_needed(comparisons: int, level: float = 1.0 - LEVEL) -> int:
-    """Return how many paired seeds can decide the first of so many comparisons under `holm`: k·2·2⁻ⁿ ≤ `level`."""
-    return math.ceil(1.0 + math.log2(max(comparisons, 1) / level))
+def seeds_needed(comparisons: int) -> int:
+    """Return the number n of paired seeds that can decide the first of k `comparisons` under `holm`: k·2·2⁻ⁿ ≤ 5 %."""
+    return math.ceil(1.0 + math.log2(max(comparisons, 1) / (1.0 - LEVEL)))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -8,9 +8,8 @@ Methods and their Application, 1997, §3.8).
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from tngd_bench.analysis.arrays import Array
 
 
 def resampled_medians(blocks: Sequence[Array], draws: int, generator: np.random.Generator) -> Array:

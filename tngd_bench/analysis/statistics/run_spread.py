@@ -59,13 +59,13 @@ def run_spread_of(environment: Mapping[str, object]) -> RunSpread:
 
 
 def left_by(runs: Sequence[Records], measured: str) -> dict[str, Any]:
-    """Return what null `runs` leave in an environment as `FIELD`; `measured` is the day."""
+    """Return the entry `FIELD` of an environment from null `runs`; `measured` is the day."""
     found = between(runs)
     return {"value": spread(found), "runs": len(runs), "ratios": len(found), "measured": measured}
 
 
 def between(runs: Sequence[Records]) -> pd.DataFrame:
-    """Return how each optimizer's time relative to SGD varied between `runs` of one study.
+    """Return the variation of each optimizer's time relative to SGD between `runs` of one study.
 
     A row per setting and optimizer that each run timed in two processes or more: the setting, optimizer, `reference`,
     `low` and `high` (the least and the largest ratio of a run), `within` and `among` (variances of the logarithm that a

@@ -26,14 +26,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.statistics.resampling import resampled_medians
 from tngd_bench.studies.store import columns as c
-
-Array = npt.NDArray[np.float64]
 
 MINIMUM_SIZES = 5
 DEFAULT_DRAWS = 400

@@ -16,10 +16,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Array = npt.NDArray[np.float64]
+from tngd_bench.analysis.arrays import Array
+
 RESAMPLES = 2000
 COLUMNS = ("k", "expected", "low", "high", "q1", "median", "q3")
 

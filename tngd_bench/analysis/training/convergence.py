@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.problems import registered_metrics
 from tngd_bench.studies.store import columns as c
 
@@ -23,7 +23,6 @@ LEVEL_COLUMNS = [c.GROUP, c.OPTIMIZER, "level", *_QUARTILES, "hits", "seeds"]
 SMOOTHED_COLUMNS = [c.GROUP, c.OPTIMIZER, c.ITERATION, c.MEASURED_S, c.MODELLED_S, "mean", "std"]
 SMOOTHED_COLUMNS += [*_QUARTILES, "seeds"]
 BAND_COLUMNS = [c.GROUP, c.OPTIMIZER, "x", *_QUARTILES, "seeds"]
-Array = npt.NDArray[np.float64]
 
 
 def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

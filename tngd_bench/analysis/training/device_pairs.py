@@ -19,7 +19,7 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
+from tngd_bench.analysis.training.tolerance import Tolerance, margin_text, margins, sign, tried, without_base
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.studies.store import columns as c
@@ -67,6 +67,11 @@ class DevicePair:
             return UNDECIDED
         level = 1.0 - LEVEL
         return INSIDE if self.p_inside <= level else OUTSIDE if self.p_outside <= level else UNDECIDED
+
+
+def trained_on(judged: DevicePair | Tolerance) -> str:
+    """Return the model that was trained, and in how many seeds: "digits-mlp, N = 989, 6 seeds"."""
+    return f"{judged.problem}, N = {quantities.count(judged.size)}, {judged.seeds} seeds"
 
 
 def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair, ...]:
@@ -142,7 +147,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
 
 
 def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
-    """Return what became of training on each imperfect device, in one sentence."""
+    """Return one sentence on the ends of training on each imperfect device."""
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
     head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
     if len(pairs) > MOST_NAMED:
@@ -154,7 +159,7 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
 
 def _judged(pair: DevicePair, infos: Infos) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
-    where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
+    where = [trained_on(pair)]
     if pair.diverged:
         where.append(f"{pair.diverged} diverged")
     if pair.scores:

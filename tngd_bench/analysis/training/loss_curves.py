@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis.training.convergence import PAPER_WINDOW, Array, moving_average
+from tngd_bench.analysis.arrays import Array, Mask
+from tngd_bench.analysis.training.convergence import PAPER_WINDOW, moving_average
 from tngd_bench.studies.store import columns as c
 
 _CLOCKS = (c.ITERATION, c.MEASURED_S, c.MODELLED_S)
@@ -23,7 +24,7 @@ class LossCurve:
     """A run by iteration: its `clocks` by column, (points,), and its smoothed `loss` at the points that are `known`."""
 
     clocks: Mapping[str, Array]
-    known: npt.NDArray[np.bool_]
+    known: Mask
     loss: Array
 
     def passed(self, clock: str) -> Array:

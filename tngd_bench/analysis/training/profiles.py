@@ -66,7 +66,7 @@ def profiles(times: pd.DataFrame, clock: str = "iterations", largest: float = LA
 
 
 def _surely_first(times: pd.DataFrame, clock: str) -> pd.Series:
-    """Return which rows met their task's target by when no other optimizer can have met it."""
+    """Return the mask of rows that met their task's target before any other optimizer can have."""
     by, after, task = times[clock].astype(float), times[AFTER[clock]].astype(float), times["task"]
     rank = after.groupby(task).rank(method="first")
     least = after.where(rank == 1).groupby(task).transform("min")

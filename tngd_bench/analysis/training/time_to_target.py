@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import ACCURACY, Metric
@@ -44,7 +44,7 @@ class Target:
         registered_metrics.of_column(self.metric)
 
     def reached(self, values: pd.Series) -> pd.Series:
-        """Return where `values` meet the target; NaN does not."""
+        """Return the mask of `values` that meet the target; NaN does not."""
         larger = registered_metrics.of_column(self.metric).metric.larger_is_better
         return values >= self.value if larger else values <= self.value
 
@@ -153,7 +153,7 @@ def time_to_target(
     return pd.DataFrame(rows, columns=columns)
 
 
-def median_interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+def median_interval(values: Array) -> tuple[float, float, float]:
     """Return the interval of the median of what `values` are a sample of, and its confidence; NaN without any."""
     if not len(values) or np.isnan(values).any():
         return (float("nan"),) * 3

@@ -26,10 +26,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
@@ -38,7 +38,6 @@ from tngd_bench.studies.store import columns as c
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
 _LEVELS = ["level", "excess", "verdict", "p_inside", "p_outside", "median", "seeds", "diverged"]
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple
 
 
 def milder(first: Tolerance, second: Tolerance) -> Tolerance:
-    """Return how far both scores of one sweep stay inside: inside in both, outside where one of them is.
+    """Return the verdicts of both scores of one sweep together: inside in both, outside where one of them is.
 
     A `second` that decides nothing changes nothing.
     """
@@ -154,7 +153,7 @@ def mildest_first(parameter: str, levels: Array) -> Array:
 
 
 def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
-    """Return where a sweep value means the ideal device: absent where larger is milder, else zero or absent."""
+    """Return the mask of levels that mean the ideal device: absent where larger is milder, else zero or absent."""
     values = levels.astype(float)
     return values.isna() if larger_is_milder(parameter) else values.isna() | (values == 0)
 
@@ -179,7 +178,7 @@ def margin_text(score: CurveMetric) -> str:
 
 
 def sign(score: CurveMetric) -> float:
-    """Return what makes a loss of the score, better where it is lower: 1 or −1."""
+    """Return the factor, 1 or −1, that makes a loss of the score, better where it is lower."""
     return -1.0 if score.metric.larger_is_better else 1.0
 
 

@@ -15,23 +15,16 @@ from tngd_bench.studies.tuning.results import best_tries, larger_is_better, tuni
 from tngd_bench.studies.tuning.spaces import space_of
 
 _EDGE = 0.02
-_SUMMARY = (
-    c.OPTIMIZER,
-    "tries",
-    "ok",
-    "diverged",
-    "no_result",
-    "not_tried",
-    "own_score",
-    "best_score",
+_SUMMARY = [c.OPTIMIZER, "tries", "ok", "diverged", "no_result", "not_tried", "own_score", "best_score"]
+_SUMMARY += [
     "final_score",
     "final_failed",
     "best_number",
-    "settings",
+    c.SETTINGS,
     "at_edge",
     "seconds",
     "share_of_seconds",
-)
+]
 
 
 def tuning_summary(records: Records) -> pd.DataFrame:
@@ -88,10 +81,10 @@ def tuning_summary(records: Records) -> pd.DataFrame:
         rows.append(row)
     decided_by = "final_score" if (tries["final_runs"] > 0).any() else "best_score"
     rows.sort(key=lambda row: math.inf if math.isnan(row[decided_by]) else sign * row[decided_by])
-    return pd.DataFrame(rows, columns=list(_SUMMARY))
+    return pd.DataFrame(rows, columns=_SUMMARY)
 
 
-def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
+def best_of_k_curves(records: Records) -> pd.DataFrame:
     """Return the best-of-k curve of every optimizer of a search: `optimizer`, the columns of `best_of_k`, `budget_s`.
 
     Over the drawn settings alone, as the study's own were not drawn; a diverged one counts as worst; a skipped or
@@ -103,7 +96,7 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
     curves = []
     for name, own in drawn.groupby(c.OPTIMIZER, sort=False):
         values = own["score"].fillna(-np.inf if larger else np.inf)
-        curve = best_of_k(values.tolist(), larger_is_better=larger, level=level)
+        curve = best_of_k(values.tolist(), larger_is_better=larger)
         curve.insert(0, c.OPTIMIZER, str(name))
         curve["budget_s"] = curve["k"] * float(own["seconds"].mean())
         curves.append(curve)

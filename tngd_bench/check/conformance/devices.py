@@ -33,7 +33,7 @@ def bill(name: str) -> str:
 
 
 def built(name: str) -> str:
-    """What it is built of is counted, and does not fall with the size."""
+    """The parts are counted, and their number does not fall with the size."""
     small, large = (parts_of(Device.preset(name), Workload.of(n, 80, 50.0)) for n in (1_000, 100_000))
     for what in ("cells", "tiles", "amplifiers", "converters"):
         few, many = getattr(small, what), getattr(large, what)

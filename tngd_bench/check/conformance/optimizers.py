@@ -169,7 +169,7 @@ def operations(name: str) -> str:
     if inspected.operations.reason:
         raise NotApplicable(inspected.operations.reason)
     counted = inspected.operations.flops
-    sized = SizedProblem(instance, instance.entry.widths(instance.parameters))
+    sized = SizedProblem.of(instance)
     stated = predicted(config, sized)[0].flops
     wrong = understated(config, sized, counted)
     require(not wrong, wrong)
@@ -185,7 +185,7 @@ def memory(name: str) -> str:
     instance, config, inspected = _inspected(name, SIZES)
     if inspected.memory.reason:
         raise NotApplicable(inspected.memory.reason)
-    sized = SizedProblem(instance, instance.entry.widths(instance.parameters))
+    sized = SizedProblem.of(instance)
     stated, peak = predicted(config, sized)[0].bytes, inspected.memory.peak_bytes
     found = f"{peak / 1e6:.3g} MB measured, {stated / 1e6:.3g} MB stated at N = {sized.widths.parameters:,}"
     require(peak <= MEMORY_FACTOR * stated + MEMORY_SLACK, found)
@@ -197,7 +197,7 @@ def _inspected(name: str, tried: Sequence[int]) -> tuple[ProblemInstance, Optimi
     config, chosen = OptimizerConfig.of(name), None
     for parameters in tried:
         instance = ProblemInstance(GROUND, parameters, 10, 32, "float32", ("conformance", 0))
-        cost = predicted(config, SizedProblem(instance, instance.entry.widths(parameters)))[0]
+        cost = predicted(config, SizedProblem.of(instance))[0]
         if not cost.known:
             raise NotApplicable("states no cost: nothing of it is predicted, and maps leave it out")
         if cost.flops <= MOST_OPERATIONS and cost.bytes <= MOST_BYTES:
@@ -208,7 +208,7 @@ def _inspected(name: str, tried: Sequence[int]) -> tuple[ProblemInstance, Optimi
 
 
 def on_cuda(name: str) -> str:
-    """Where there is a GPU, steps on it give finite losses."""
+    """Steps on the GPU, if there is one, give finite losses."""
     if not torch.cuda.is_available():
         raise NotApplicable("torch sees no GPU here")
     losses = SmallRun(name, processor="cuda").steps()

@@ -137,7 +137,7 @@ def stated_layers(name: str) -> str:
 
 
 def problem_on_cuda(name: str) -> str:
-    """Where there is a GPU, a step of SGD there gives a finite loss."""
+    """A step of SGD on the GPU, if there is one, gives a finite loss."""
     if not torch.cuda.is_available():
         raise NotApplicable("torch sees no GPU here")
     instance, splits = _sized(name, processor="cuda")

@@ -71,7 +71,7 @@ def same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 def next_draws() -> tuple[float, ...]:
-    """Return what the global generators would draw next; they stay where they are."""
+    """Return the next draws of the global generators, without advancing them."""
     kept = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002  # the global one
     drawn = float(torch.rand(())), random.random(), float(np.random.rand())  # noqa: NPY002, S311
     torch.set_rng_state(kept[0])

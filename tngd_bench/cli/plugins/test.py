@@ -1,11 +1,11 @@
 """`tngd-bench test`: whether a plug-in does what every optimizer, problem, device and engine has to do."""
 
 import dataclasses
-import json
 from collections import Counter
 
 import click
 
+from tngd_bench.cli.option_kinds import default_option, json_option, print_json
 from tngd_bench.cli.study_options import plugin_option
 
 _EPILOG = """\b
@@ -26,13 +26,9 @@ FAILED_CHECK = 1
 @click.command(epilog=_EPILOG)
 @click.argument("plugin")
 @plugin_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Limit of a check.",
+@json_option
+@default_option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Limit of a check."
 )
 def command(plugin: str, as_json: bool, seconds: float) -> int:
     """Check PLUGIN: a FILE.py, a registered name, MODULE:CLASS of an optimizer, or an installed package."""
@@ -53,8 +49,7 @@ def command(plugin: str, as_json: bool, seconds: float) -> int:
         click.echo(f"  {finding.status:<7}  {finding.check:<22}  {finding.found}")
     counts = Counter(finding.status for finding in found)
     if as_json:
-        findings = [dataclasses.asdict(finding) for finding in found]
-        click.echo(json.dumps({"plugin": plugin, "findings": findings}, indent=2, ensure_ascii=False))
+        print_json({"plugin": plugin, "findings": [dataclasses.asdict(finding) for finding in found]})
     else:
         click.echo(
             f"{plugin}: " + ", ".join(f"{counts[each]} {each}" for each in ("passed", "failed", "skipped"))

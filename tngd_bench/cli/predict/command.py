@@ -11,7 +11,7 @@ import click
 
 from tngd_bench.cli.option_kinds import FILE, flag_option, print_json
 from tngd_bench.cli.predict import options, sweep
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Prediction
@@ -95,7 +95,5 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
         raise click.UsageError(f"{data} exists, and is of no figure; choose another name for --figure")
     sizes = {"parameters": f"N = {p.work.parameters:,}", "batch": f"b = {p.work.batch_size}"}
     where = ", ".join(text for key, text in sizes.items() if key != name)
-    try:
+    with refused_as(click.UsageError, figure, f"--figure {figure}"):
         write_prediction(rows, name, p.device.name if name != "device" else "", where, figure)
-    except OSError as error:
-        raise click.UsageError(cannot_be_written(f"--figure {figure}", figure, error)) from None

@@ -44,7 +44,7 @@ def count_or_none(value: str) -> int:
 
 
 def _whole(name: str) -> Callable[[str], int]:
-    """Return how the whole numbers of an analog setting are read."""
+    """Return the reader of the whole numbers of an analog setting."""
     return count_or_none if getattr(AnalogSettings(), name) == 0 else count
 
 
@@ -167,7 +167,7 @@ def question_options(processor: str | None = None) -> Callable[[Callable[..., An
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options ask: the `device` by name with `overrides` of its fields, and all other options by name."""
+    """The question that the options ask: the `device` with `overrides` of its fields, all other options by name."""
 
     device: str
     overrides: tuple[str, ...]

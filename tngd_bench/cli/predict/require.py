@@ -132,7 +132,7 @@ def _together(title: str, found: Together | None, units: dict[str, str]) -> list
 
 
 def _times(now: Value, needed: Value) -> str:
-    """Return how many times better a whole number is, which rounding makes another factor than that of the others."""
+    """Return the factor by which a whole number is better, which rounding makes another than that of the others."""
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in (now, needed)):
         return ""
     assert isinstance(now, int)

@@ -54,7 +54,7 @@ def as_text(p: Prediction) -> str:
 
 
 def _parts(parts: Parts, *, tiled: bool) -> str:
-    """What the device is built of, and how long its cells last where that is stated."""
+    """Return the parts of the device, and how long its cells last where that is stated."""
     tiles = [f"{parts.tiles:,} tiles"] if tiled else []
     told = [
         f"{parts.cells:,} cells",

@@ -54,7 +54,7 @@ class PaperFigure:
 
 
 def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
-    """Return how each optimizer of `figure` is called in its legend.
+    """Return the name of each optimizer of `figure` in its legend.
 
     Where variants of a method change a setting, each is named with its value, the default too: "TNGD (t = 50 τ)".
     """

@@ -69,7 +69,7 @@ class JudgedStudies:
         return training_runs(self.results_by_study)
 
     def where(self, verdict: Verdict) -> str:
-        """Return what a verdict was measured on."""
+        """Return the problem and size that a verdict was measured on."""
         return measured_on(verdict, self._runs, self.results_by_study)
 
 
@@ -121,7 +121,7 @@ def _tested(found: Sequence[Verdict]) -> list[Verdict]:
 
 
 def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -> str:
-    """Return how many verdicts there are of each kind on each problem, and how many claims were not tested.
+    """Return the number of verdicts of each kind on each problem, and of claims not tested.
 
     Of several studies each problem names its own, with the profile that was run.
     """
@@ -155,7 +155,7 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
 
 
 def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
-    """Return which claims were not tested, by the reason; () where none was tested or none was left."""
+    """Return the claims not tested, by the reason; () where none was tested or none was left."""
     if not _tested(found):
         return ()
     by_reason: dict[str, list[str]] = {}

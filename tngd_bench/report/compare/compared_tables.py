@@ -51,7 +51,7 @@ def _relative(row: Any) -> Cell:
 
 
 def training_table(training: pd.DataFrame, infos: Infos) -> Table:
-    """Return how training ended in both stores."""
+    """Return a table of the ends of training in both stores."""
     scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title
@@ -116,13 +116,13 @@ def _pairs(left: list[Verdict], right: list[Verdict]) -> Iterator[Pair]:
 
 
 def verdict_words(pairs: tuple[Pair, ...]) -> str:
-    """Return how many verdicts agree, and on which claims they do not."""
+    """Return a sentence on the verdicts that agree and the claims on which they do not."""
     both = [(a, b) for a, b in pairs if a and b and NOT_TESTED not in (a.name, b.name)]
     if not both:
         return "No claim was tested in both stores."
     other = [(a, b) for a, b in both if a.name != b.name]
     same = len(both) - len(other)
-    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {same} of them the same."
+    text = f"{quantities.number_of(len(both), 'verdict')} in both stores, {same} of them the same."
     if other:
         named = "; ".join(f"{a.claim.statement} (A {a.name}, B {b.name})" for a, b in other)
         text += f" Not the same: {named}."

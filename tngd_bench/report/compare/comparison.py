@@ -11,6 +11,7 @@ from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.analysis.findings.paragraphs import Paragraph
+from tngd_bench.analysis.quantities import number_of
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
 from tngd_bench.report.compare import compared_tables
@@ -80,7 +81,7 @@ def _cost_words(costs: pd.DataFrame) -> str:
         return _NO_COST
     middle = float(costs["ratio"].median())
     text = (
-        f"Of {_number(len(costs), 'shared setting')} the median ratio B/A in seconds is "
+        f"Of {number_of(len(costs), 'shared setting')} the median ratio B/A in seconds is "
         f"{quantities.significant(middle)}×. This ratio includes changes of the machine's speed between the two runs."
     )
     others = costs[costs[c.OPTIMIZER] != costs["reference"]]
@@ -88,7 +89,7 @@ def _cost_words(costs: pd.DataFrame) -> str:
     if len(relative):
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
         text += (
-            f" Relative to SGD in the same store, of {_number(len(relative), 'setting')} B is slower in {up} and "
+            f" Relative to SGD in the same store, of {number_of(len(relative), 'setting')} B is slower in {up} and "
             f"faster in {down} (95 % intervals with the spread from run to run; {len(relative) / 20:.2g} leave out 1 "
             "by chance)."
         )
@@ -101,10 +102,6 @@ def _cost_words(costs: pd.DataFrame) -> str:
     return f"{text} Counted operations differ in {changed} of {len(counted)}."
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def _training_words(found: TwoStores) -> str:
     training = found.training
     unlike = f" Not compared, as other data were trained or evaluated on: {', '.join(found.unlike)}."
@@ -114,7 +111,7 @@ def _training_words(found: TwoStores) -> str:
     pairs, equal = int(training["pairs"].sum()), int(training["equal"].sum())
     lower = int(training["b_lower"].sum())
     return (
-        f"{_number(pairs, 'pair')} of equal setting and seed: final loss equal to the bit in {equal}, lower in B in "
+        f"{number_of(pairs, 'pair')} of equal setting and seed: final loss equal to the bit in {equal}, lower in B in "
         f"{lower}, higher in {pairs - equal - lower}. Diverged: {int(training['a_diverged'].sum())} in A, "
         f"{int(training['b_diverged'].sum())} in B.{unlike}"
     )
@@ -124,18 +121,15 @@ def _conditions(found: TwoStores) -> str:
     environment = c.only(found.differences, where="environment")["name"]
     study = c.only(found.differences, where="study")["name"]
     changed = len(c.only(found.differences, where=c.SETTINGS))
-    other = (
-        f" {changed} optimizer{'s' * (changed != 1)} of one name ran with other settings." if changed else ""
-    )
+    other = f" {number_of(changed, 'optimizer')} of one name ran with other settings." if changed else ""
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
     text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
     same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads
     spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
-    return (
-        f"{text} Study: {same}.{other} {_number(len(found.only), 'setting')} {'is' if len(found.only) == 1 else 'are'} "
-        f"in one store only. Spread from run to run in intervals of cost: {spread}."
-    )
+    spread = f"Spread from run to run in intervals of cost: {spread}."
+    only = f"{number_of(len(found.only), 'setting')} {'is' if len(found.only) == 1 else 'are'}"
+    return f"{text} Study: {same}.{other} {only} in one store only. {spread}"
 
 
 def _differ(names: pd.Series) -> str:
@@ -187,7 +181,7 @@ def compared_chart(both: Compared) -> Chart | None:
     shown = costs[related] if related.any() else costs
     left = len(costs) - len(shown) - int((costs[c.OPTIMIZER] == costs["reference"]).sum())
     alone = (
-        f" In the table alone, without SGD beside it: {_number(left, 'setting')}."
+        f" In the table alone, without SGD beside it: {number_of(left, 'setting')}."
         if related.any() and left
         else ""
     )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
+from tngd_bench.analysis.cost.iteration_cost import median_text
 from tngd_bench.analysis.cost.leads import main_size, strongest_digital
 from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
@@ -51,10 +52,7 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
     scales.axis(axes, "y", "time per iteration", scales.log_seconds)
     charting.legend_below(figure, axes)
     largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
-    fastest = ", ".join(
-        f"{infos[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
-        for row in c.each(largest)
-    )
+    fastest = ", ".join(f"{infos[row.optimizer].title} {median_text(row)}" for row in c.each(largest))
     size = quantities.count(float(part[axis].max()))
     return Chart(
         slugs.slug("time-per-iteration", *series.slug_parts),
@@ -191,7 +189,7 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
 
 
 def _look(name: str) -> dict[str, Any]:
-    """Return how the bar of a part of an iteration is drawn."""
+    """Return the look of the bar of a part of an iteration."""
     return {"color": PARTS[name].light, "hatch": _HATCHES[name], "edgecolor": PAPER.light}
 
 

@@ -66,33 +66,13 @@ def leads_table(results: Results) -> Table:
     """Return the cheapest second-order optimizer at every size that was timed, and whether its lead is confirmed."""
     infos, rows = results.infos, []
     for setting, part in c.groups(results.finished_costs, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]):
-        rows += [(setting, lead) for lead in leads.leads(part, infos, results.run_spread)]
-    data = pd.DataFrame(
-        [
-            setting
-            | {c.PARAMETERS: lead.parameters, c.OPTIMIZER: lead.optimizer, "runner_up": lead.runner_up or ""}
-            | {"ratio": np.nan, "low": np.nan, "high": np.nan}
-            | (
-                {}
-                if lead.ratio is None
-                else {"ratio": lead.ratio.value, "low": lead.ratio.low, "high": lead.ratio.high}
-            )
-            | {"lead": lead.doubt or "confirmed"}
-            for setting, lead in rows
-        ],
-        columns=[
-            c.GROUP,
-            c.BATCH_SIZE,
-            c.OUTPUTS,
-            c.PARAMETERS,
-            c.OPTIMIZER,
-            "runner_up",
-            "ratio",
-            "low",
-            "high",
-            "lead",
-        ],
-    )
+        for lead in leads.leads(part, infos, results.run_spread):
+            ratio = lead.ratio
+            ends = (np.nan,) * 3 if ratio is None else (ratio.value, ratio.low, ratio.high)
+            named = lead.parameters, lead.optimizer, lead.runner_up or ""
+            rows.append((*setting.values(), *named, *ends, lead.doubt or "confirmed"))
+    names = [c.GROUP, c.BATCH_SIZE, c.OUTPUTS, c.PARAMETERS, c.OPTIMIZER]
+    data = pd.DataFrame(rows, columns=[*names, "runner_up", "ratio", "low", "high", "lead"])
     columns = (
         tables.SECTION,
         amount("N", c.PARAMETERS),

@@ -32,12 +32,12 @@ class CostSeries:
 
     @property
     def sign(self) -> str:
-        """Return how the axis is called: N, b or d_z."""
+        """Return the name of the axis: N, b or d_z."""
         return SIGNS[self.axis]
 
     @property
     def title(self) -> str:
-        """Return how the axis is labelled."""
+        """Return the label of the axis."""
         return AXES[self.axis]
 
     @property

@@ -128,7 +128,7 @@ def products_chart(results: Results, saved: pd.DataFrame) -> Chart:
 
 
 def _device(row: Any, without: Collection[str] = ()) -> str:
-    """Return what the device of a row is, without the settings that it has in common with the plain solve."""
+    """Return the name of a row's device, without the settings that it has in common with the plain solve."""
     beside = {*label_texts(row.plain), *without}
     own = {name: text for name, text in label_texts(row.optimizer).items() if name not in beside}
     preset = own.pop(c.DEVICE, "") or registry.get("ngd-cg-device").defaults[c.DEVICE]

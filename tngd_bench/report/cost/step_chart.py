@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.iteration_cost import median_text
 from tngd_bench.analysis.cost.leads import main_size
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.optimizer_names import without_tuned
@@ -13,6 +13,7 @@ from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, Look
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import DIGITAL, PAPER, RELAX, WRITE
+from tngd_bench.report.document.tables import size_and_batch
 from tngd_bench.studies.store import columns as c
 
 _PARTS = {
@@ -47,7 +48,7 @@ def step_chart(results: Results) -> Chart | None:
             look: Look = {"color": colour.light, "hatch": hatch, "edgecolor": PAPER.light, "linewidth": 0.0}
             axes.barh(places, rows[part].fillna(0.0), 0.6, left, **look, label=label)
             left = left + rows[part].fillna(0.0)
-    times = [quantities.at_least(row.total_median_s, row.at_least_s) for row in c.each(rows)]
+    times = [median_text(row) for row in c.each(rows)]
     for place, (end, text) in enumerate(zip(left, times, strict=True)):
         axes.text(end + 0.015 * left.max(), place, text, va="center", fontsize=8.5)
     titles = [without_tuned(infos[label].title) for label in rows[c.OPTIMIZER]]
@@ -60,7 +61,7 @@ def step_chart(results: Results) -> Chart | None:
     axes.set_xlabel("time of one step")
     charting.legend_below(figure, axes, columns=2)
     first = rows.iloc[0]
-    size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
+    size = size_and_batch(first)
     told = ", ".join(f"{title} {time}" for title, time in zip(titles, times, strict=True))
     return Chart(
         "step",

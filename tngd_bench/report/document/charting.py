@@ -24,7 +24,7 @@ from tngd_bench.report.document.palette import INK, MUTED, RULE, Colour, Mark
 from tngd_bench.studies.store import columns as c
 
 Look = dict[str, Any]
-"""How matplotlib draws something: keyword arguments."""
+"""Keyword arguments of matplotlib for one kind of line, point or area."""
 WIDTH_INCHES = 4.7
 _NOT_STYLE = (
     *("backend", "interactive", "toolbar", "timezone", "webagg.", "tk.", "date.epoch", "docstring."),
@@ -75,7 +75,7 @@ class Chart:
 
     @classmethod
     def failed(cls, why: MissingFigure) -> Chart:
-        """Return what stands for a chart, or for all of a section, that could not be made."""
+        """Return the placeholder of a chart, or of a whole section, that could not be made."""
         return cls("", why.heading, "", "", Figure(), pd.DataFrame(), why)
 
 
@@ -155,7 +155,7 @@ def by_optimizer(frame: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, pd.Da
 
 
 def line_style(mark: Mark, **changes: Any) -> Look:
-    """Return how matplotlib draws the line of an optimizer, with `changes`."""
+    """Return matplotlib's arguments for the line of an optimizer, with `changes`."""
     return {
         "color": mark.colour.light,
         "linestyle": mark.dash,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from tngd_bench.analysis.findings.answer import Answer, answer
 from tngd_bench.analysis.findings.find import find
@@ -52,9 +52,14 @@ class Contents:
 
     @property
     def warnings(self) -> tuple[tuple[str, str], ...]:
-        """What a reader must know before the answer: a term and a sentence each."""
+        """Warnings to read before the answer: a term and a sentence each."""
         told = (("Revisions", self.revisions), ("Missing", missing_words(self.missing)))
         return tuple((term, words) for term, words in told if words)
+
+    def as_written(self, every: Sequence[Section], undrawn: Sequence[MissingFigure]) -> Self:
+        """Return the contents with `every` section as its files were written, without the figures `undrawn`."""
+        shown, folded = tuple(every[: len(self.sections)]), tuple(every[len(self.sections) :])
+        return replace(self, sections=shown, appendix=folded, missing=(*self.missing, *undrawn))
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
         """Return warnings and answer as terms with their texts."""

@@ -114,7 +114,7 @@ def _spare_colours() -> tuple[Colour, ...]:
 
 
 def strength(label: str, shown: Sequence[str], infos: Infos) -> float:
-    """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
+    """Return the opacity of a line among `shown`: variants of one method share a colour, later ones more opaque."""
     same = [other for other in shown if infos[other].method == infos[label].method]
     return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
 

@@ -36,7 +36,7 @@ class LineGroup:
 
 
 def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
-    """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
+    """Return the optimizers `present` of one section, grouped into figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
     of a method have a figure for every set of names they change, with what they start from.

@@ -59,7 +59,7 @@ class Section:
 
     `points` are computed statements, `statements` pairs of a term and a sentence, `explorer` the data of the what-if
     panel (see `panel_data.explorer`), `exhibits` groups of the section's charts with the claims they decide: a
-    page shows these charts there, other formats as they come.
+    page shows these charts there, other formats as they come. Charts without `figure_files` are on the page alone.
     """
 
     anchor: str
@@ -72,6 +72,7 @@ class Section:
     command: str = ""
     explorer: Mapping[str, object] | None = None
     exhibits: tuple[Exhibit, ...] = ()
+    figure_files: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -88,7 +89,7 @@ class Section:
         )
 
     def less(self, shown: Sequence[Section]) -> Section:
-        """Return what is left of the section beside the charts, tables and points of `shown` ones."""
+        """Return the section without the charts, tables and points of the sections `shown`."""
         charts = {chart.name or chart for section in shown for chart in section.charts}
         tables = {table.name for section in shown for table in section.tables}
         points = {point for section in shown for point in section.points}

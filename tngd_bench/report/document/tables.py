@@ -56,10 +56,14 @@ class Column:
 
 
 def amount(
-    title: str, name: str, write: Callable[[float], str] = quantities.count, clock: str = ""
+    title: str,
+    name: str,
+    write: Callable[[float], str] = quantities.count,
+    clock: str = "",
+    none: str = "",
 ) -> Column:
-    """Return a column of numbers, those of the attribute `name` of each item."""
-    return Column(title, lambda item: number(getattr(item, name), write), clock)
+    """Return a column of numbers, those of the attribute `name` of each item, `none` in place of missing ones."""
+    return Column(title, lambda item: number(getattr(item, name), write, none=none), clock)
 
 
 def words(title: str, cell: Callable[[Any], object] = str) -> Column:
@@ -114,14 +118,13 @@ def table_of(
     columns: Sequence[Column],
     items: pd.DataFrame | Iterable[Any],
     data: pd.DataFrame | None = None,
-    anchors: tuple[str, ...] = (),
 ) -> Table:
     """Return the table with a row for each of `items`; the rows of a frame, which is the data then."""
     if isinstance(items, pd.DataFrame):
         data, items = (items.reset_index(drop=True) if data is None else data), c.each(items)
     rows = tuple(tuple(column.cell(item) for column in columns) for item in items)
     assert data is not None
-    return Table(name, caption, tuple(columns), rows, data, anchors)
+    return Table(name, caption, tuple(columns), rows, data)
 
 
 def text_table(
@@ -174,6 +177,11 @@ def level_text(value: float) -> str:
 def size_text(row: Any) -> str:
     """Return e.g. "digits-mlp, N = 1,000"."""
     return f"{row.problem}, N = {quantities.count(row.parameters)}"
+
+
+def size_and_batch(row: Any) -> str:
+    """Return the size of a model and its batch: "N = 1,234, b = 32, d_z = 10"."""
+    return f"N = {quantities.count(row[c.PARAMETERS])}, b = {row[c.BATCH_SIZE]}, d_z = {row[c.OUTPUTS]}"
 
 
 def stated_seconds(value: float) -> Cell:

@@ -172,7 +172,7 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
 
 
 def _beside(row: Any, infos: Infos) -> str:
-    """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
+    """Return a runner-up that the seeds do not tell from the fastest, and the number of optimizers of unknown cost."""
     notes = []
     if row.runner_up and not row.told:
         seconds = quantities.seconds(row.seconds * row.ratio)

@@ -16,13 +16,14 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import PAPER, PARTS
+from tngd_bench.report.document.tables import size_and_batch
 from tngd_bench.report.map.map_view import MapView
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
 
 PROCESSOR = "h100"
 HOST_WATTS = "host_watts"
-"""What `tngd-bench report --host-watts` says of the measured machine, in the environment of its records."""
+"""Key of an environment: power of the measured machine as `tngd-bench report --host-watts` gives it."""
 _HOST, _DEVICE, _RIVAL = "host", "device", "digital rival"
 _LOOK: dict[str, dict[str, Any]] = {
     _HOST: {"color": PARTS["digital"].light, "label": "host, at its rated power"},
@@ -56,7 +57,7 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
     layers = view.calibrations.counts.layers(n, d_z)
     if layers is None or not view.devices:
         return
-    it = Iteration(n, b * d_z, b, d_z, layers, view.calibrations.counts.cg)
+    it = view.calibrations.counts.iteration(n, b, d_z, layers)
     for label in view.calibrations.digital:
         seconds = rated_seconds(view.infos[label].method, it, processor)
         yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor), digital=True)
@@ -136,7 +137,7 @@ def _draw(axes: Axes, place: float, bar: _Bar, ends: tuple[float, float]) -> Non
 
 def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: Any) -> Chart:
     main = view.calibrations.main
-    where = f"N = {quantities.count(main[c.PARAMETERS])}, b = {main[c.BATCH_SIZE]}, d_z = {main[c.OUTPUTS]}"
+    where = size_and_batch(main)
     source = processor.sources["power_watt"].words
     rivals = [bar for bar in bars if bar.rival is not None]
     least = min(rivals, key=lambda bar: bar.rival or 0.0, default=None)

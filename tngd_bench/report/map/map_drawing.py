@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
+from tngd_bench.analysis.arrays import Mask
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import scales
@@ -129,7 +129,7 @@ def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[fl
         axes.plot(across, along, color=INK.light, linewidth=0.9, solid_capstyle="projecting")
 
 
-def _frame(near: npt.NDArray[np.bool_], x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+def _frame(near: Mask, x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
     """Return the edges between cells that are near and those that are not, as one broken line."""
     padded = np.pad(near, 1)
     across: list[float] = []

@@ -90,7 +90,7 @@ def map_section(view: MapView) -> Section:
 
 
 def quicker_words(view: MapView) -> str:
-    """Return which settings were quicker, confirmed, than that in which their optimizer stands in the maps."""
+    """Return the settings confirmed quicker than the one with which their optimizer is in the maps."""
     infos, mapped, found = view.infos, view.calibrations.by_label, dict[str, str]()
     timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)
     for setting, part in c.groups(timed, SETTING):
@@ -209,8 +209,7 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
         if found.unseen is not None and len(found.unseen.ratio_logs):
             ratios = np.exp(found.unseen.ratio_logs)
             span = quantities.interval(float(ratios.min()), float(ratios.max()))
-            sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
-            parts.append(f"{_host_title(infos[label])} {span} ({sizes})")
+            parts.append(f"{_host_title(infos[label])} {span} ({quantities.number_of(len(ratios), 'size')})")
     if not parts:
         return "The error of predictions at sizes left out of their fit was not measured: there are too few sizes."
     return (

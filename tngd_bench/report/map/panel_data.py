@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse, FactorUse
 from tngd_bench.analysis.families import Infos
@@ -42,7 +42,7 @@ def explorer(
     labels = (*calibrations.digital, device)
     uploads = ("full",) if isinstance(use, FactorUse) else ("full", "factored")
 
-    def factor(label: str) -> npt.NDArray[np.float64]:
+    def factor(label: str) -> Array:
         logs = calibrations.half_width(label, batch.distances[label])
         return np.where(batch.measured, np.exp(np.minimum(logs, 20.0)), NOWHERE)
 
@@ -86,7 +86,7 @@ def explorer(
 def _modelled(batch: Plane, use: DeviceUse, uploads: Sequence[str]) -> dict[str, object]:
     """Return the relaxations of an iteration and, per upload, words, seconds beside link and τ, and what overlaps."""
 
-    def seconds(changed: DeviceUse, time: float) -> npt.NDArray[np.float64]:
+    def seconds(changed: DeviceUse, time: float) -> Array:
         analog = replace(use.analog, analog_time=time, samples=1, delay=0.0)
         return batch.device_seconds(replace(changed, analog=analog))
 
@@ -104,7 +104,7 @@ def _modelled(batch: Plane, use: DeviceUse, uploads: Sequence[str]) -> dict[str,
 
 
 def _streamed(batch: Plane, unlinked: DeviceUse) -> dict[str, list[float | None]]:
-    """Return what may be written while the host makes rows, words and seconds, and their share of its operations.
+    """Return the words written while the host makes the rows, the seconds, and the share of operations that makes rows.
 
     Nothing for Kronecker factors, which need no rows.
     """
@@ -147,5 +147,5 @@ def _nearest(values: Sequence[int], value: int) -> int:
     return int(np.argmin(np.abs(np.log(np.array(values) / value))))
 
 
-def _flat(values: npt.NDArray[np.float64]) -> list[float | None]:
+def _flat(values: Array) -> list[float | None]:
     return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.ravel()]

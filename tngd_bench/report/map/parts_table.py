@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import Column, Table, amount, number, words
+from tngd_bench.report.document.tables import Table, amount, words
 from tngd_bench.spu.parts import Parts
 from tngd_bench.studies.store import columns as c
 
@@ -42,17 +42,11 @@ def parts_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, Dev
         amount("N", c.PARAMETERS),
         amount("m", c.ROWS),
         amount("cells", "cells", clock=tables.COUNTED),
-        Column("tiles", lambda row: number(row.tiles, none="whole arrays"), tables.COUNTED),
+        amount("tiles", "tiles", clock=tables.COUNTED, none="whole arrays"),
         amount("amplifiers", "amplifiers", clock=tables.COUNTED),
         amount("converters", "converters", clock=tables.COUNTED),
-        Column(
-            "area", lambda row: number(row.area_m2, _square_millimetres, none="not stated"), tables.MODELLED
-        ),
-        Column(
-            "iterations until worn out",
-            lambda row: number(row.worn_out_after, none="not stated"),
-            tables.MODELLED,
-        ),
+        amount("area", "area_m2", _square_millimetres, tables.MODELLED, "not stated"),
+        amount("iterations until worn out", "worn_out_after", clock=tables.MODELLED, none="not stated"),
     )
     return tables.table_of("parts", CAPTION, columns, data)
 

@@ -15,6 +15,7 @@ from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
+from tngd_bench.report.document.tables import size_and_batch
 from tngd_bench.report.map.map_drawing import AT_BEST, Map
 from tngd_bench.studies.store import columns as c
 
@@ -89,10 +90,7 @@ def _maps(found: target_map.Trained, lowest: Sequence[CheapestMap]) -> Iterator[
 
 
 def _note(found: target_map.Trained) -> str:
-    sizes = "; ".join(
-        f"N = {quantities.count(size[c.PARAMETERS])}, b = {size[c.BATCH_SIZE]}, d_z = {size[c.OUTPUTS]}"
-        for size in found.sizes.to_dict("records")
-    )
+    sizes = "; ".join(map(size_and_batch, found.sizes.to_dict("records")))
     return (
         f"Iterations × seconds per iteration. Iterations are those measured on {found.problem} (circles: {sizes}), "
         "there and elsewhere. Seconds are as timed at the circles with the same settings, and predicted elsewhere. "

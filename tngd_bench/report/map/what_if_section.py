@@ -14,7 +14,6 @@ from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.cost.iteration_cost import SETTING
 from tngd_bench.analysis.cost.leads import strongest_digital
-from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
@@ -198,7 +197,7 @@ def energy_table(
     sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
     processor, counts = Processor.named(PROCESSOR), calibrations.counts
     models = [
-        (Iteration(n, b * d_z, b, d_z, layers, counts.cg), (n, b, d_z, layers))
+        (counts.iteration(n, b, d_z, layers), (n, b, d_z, layers))
         for n, b, d_z in sizes.itertuples(index=False)
         if (layers := counts.layers(n, d_z)) is not None
     ]

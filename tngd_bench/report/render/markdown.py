@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.section import Section
@@ -12,19 +13,22 @@ from tngd_bench.report.document.tables import Table
 
 ROWS_SHOWN = 40
 COMMENT_BYTES = 65_536
-"""What GitHub takes as a comment, in characters; bytes of UTF-8 are never fewer."""
+"""GitHub's limit of a comment, in characters; bytes of UTF-8 are never fewer."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-def markdown(title: str, findings: Sequence[tuple[str, str]], sections: Sequence[Section], made: str) -> str:
+def markdown(
+    title: str, findings: Sequence[tuple[str, str]], sections: Sequence[Section], made: str, rest: str = ""
+) -> str:
     """Return a document of `sections` under a title and findings; `made` says by whom and how.
 
-    Every text is escaped, so that a name from a study file cannot become markup.
+    `rest` says where the further rows of long tables are; left out: in a CSV file of each. Every text is escaped, so
+    that a name from a study file cannot become markup.
     """
     lines = [f"# {escaped(title)}", ""]
     lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in findings]
     for section in sections:
-        lines += ["", *_section(section)]
+        lines += ["", *_section(section, rest)]
     lines += ["", escaped(made), ""]
     return "\n".join(lines)
 
@@ -43,10 +47,12 @@ def comment(
     made: str,
     sections: Sequence[Section],
     address: str,
+    rest: str = "",
 ) -> str:
     """Return the same as a comment on GitHub, details folded, in at most `COMMENT_BYTES`.
 
-    `address` is where the report's folder will be found, for pictures and links; there are none for "".
+    `address` is where the report's folder will be found, for pictures and links; there are none for "". `rest` as in
+    `markdown`.
     """
     lines = [f"### {_silent(title)}", "", *map(_silent_line, _bottom_line(answer)), ""]
     if address and pictures:
@@ -60,7 +66,9 @@ def comment(
     last = f"\n{page}{_silent(made)}\n"
     folded = [_folded("Answers", _paragraphs(answer))]
     words = [replace(section, charts=(), explorer=None) for section in sections]  # neither acts in a comment
-    folded += [_folded(section.title, _section(section)[1:]) for section in words if not section.is_empty]
+    folded += [
+        _folded(section.title, _section(section, rest)[1:]) for section in words if not section.is_empty
+    ]
     kept, left = ["\n".join(lines)], COMMENT_BYTES - _size("\n".join(lines) + last + _CUT.format(len(folded)))
     for part in folded:
         if _size(part) <= left:
@@ -107,7 +115,7 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
-def _section(section: Section) -> list[str]:
+def _section(section: Section, rest: str = "") -> list[str]:
     lines = [f"## {escaped(section.title)}"]
     if section.prose:
         lines += ["", escaped(section.prose)]
@@ -119,21 +127,22 @@ def _section(section: Section) -> list[str]:
     if section.command:
         lines += ["", f"    {' '.join(section.command.split())}"]
     for chart in section.charts:
-        lines += ["", f"![{escaped(chart.alt)}](figures/{chart.name}.svg)"]
+        alt = escaped(chart.alt)
+        lines += ["", f"![{alt}](figures/{chart.name}.svg)" if section.figure_files else f"*{alt}*"]
     for table in section.tables:
         if table.rows:
-            lines += ["", *_table(table)]
+            lines += ["", *_table(table, rest)]
     return lines
 
 
-def _table(table: Table) -> list[str]:
+def _table(table: Table, rest: str) -> list[str]:
     titles = [column.heading for column in table.columns]
     rules = ["---:" if column.numeric else ":---" for column in table.columns]
     lines = [escaped(table.caption), "", _row(map(escaped, titles)), _row(rules)]
     lines += [_row(map(escaped, row)) for row in table.rows[:ROWS_SHOWN]]
     if len(table.rows) > ROWS_SHOWN:
         more = len(table.rows) - ROWS_SHOWN
-        lines += ["", f"{more} more row{'s' * (more > 1)} in data/{table.name}.csv."]
+        lines += ["", f"{quantities.number_of(more, 'more row')} {rest or f'in data/{table.name}.csv'}."]
     return lines
 
 

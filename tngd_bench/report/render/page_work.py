@@ -35,7 +35,7 @@ def page_records() -> Records:
 
 
 def count_calls(records: Records) -> int:
-    """Return how many Python functions are called while the contents of a page are made, its figures drawn."""
+    """Return the number of calls of Python functions while the contents of a page are made, its figures drawn."""
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:

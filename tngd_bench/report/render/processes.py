@@ -29,7 +29,7 @@ _BATCHES = 16
 
 
 def usable_processes(items: int) -> int:
-    """Return how many processes may share `items`: one per core that this process may use, and 1 where none forks."""
+    """Return the number of processes for `items`: one per core that this process may use, 1 where it cannot fork."""
     alone = (
         sys.platform != "linux" or threading.active_count() > 1 or multiprocessing.current_process().daemon
     )

@@ -34,7 +34,10 @@ def write_sections(
 ) -> SectionFiles:
     """Write figures and data as files of `kinds` into folders of `output`; see `write_figures`."""
     charts = [chart for section in sections for chart in section.charts]
-    figures, drawings, undrawn = write_figures(charts, output / "figures", kinds=kinds, inline=inline)
+    without = {chart.name for section in sections if not section.figure_files for chart in section.charts}
+    figures, drawings, undrawn = write_figures(
+        charts, output / "figures", kinds=kinds, inline=inline, without=without
+    )
     left = [section.without(undrawn) for section in sections]
     kept = tuple(section for section, _ in left)
     # a figure that could not be drawn still has numbers
@@ -68,16 +71,18 @@ def write_figures(
     *,
     kinds: Collection[str] = FIGURE_FILES,
     inline: bool = True,
+    without: Collection[str] = (),
     processes: int | None = None,
 ) -> tuple[list[Path], dict[str, Markup], dict[str, MissingFigure]]:
     """Write `charts` into `folder` as files of `kinds`; return the files, the drawings for a page by name (none if not
-    `inline`), and why charts that could not be drawn are missing, by name.
+    `inline`), and why charts that could not be drawn are missing, by name. Charts called `without` get no files.
 
     The bytes do not depend on how many `processes` draw (one per core if left out). OSError if a file cannot be
     written.
     """
     made = [chart for chart in charts if chart.missing is None]
-    written = in_processes(partial(_write_chart, folder=folder, kinds=kinds, inline=inline), made, processes)
+    draw = partial(_write_chart, folder=folder, kinds=kinds, inline=inline, without=without)
+    written = in_processes(draw, made, processes)
     paths: list[Path] = []
     shown, undrawn = {}, {}
     for chart, result in zip(made, written, strict=True):
@@ -92,7 +97,7 @@ def write_figures(
 
 
 def _write_chart(
-    chart: Chart, *, folder: Path, kinds: Collection[str], inline: bool
+    chart: Chart, *, folder: Path, kinds: Collection[str], inline: bool, without: Collection[str]
 ) -> tuple[list[Path], Markup | None] | MissingFigure:
     try:
         document = drawings.svg(chart)
@@ -101,7 +106,8 @@ def _write_chart(
             "png": lambda: drawings.png(chart),
             "pdf": lambda: drawings.pdf(chart),
         }
-        contents = {kind: draw[kind]() for kind in FIGURE_FILES if kind in kinds}
+        wanted = () if chart.name in without else kinds
+        contents = {kind: draw[kind]() for kind in FIGURE_FILES if kind in wanted}
         # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
         shown = Markup(drawings.inline(chart, document)) if inline else None  # noqa: S704
     except Exception as error:

@@ -14,7 +14,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document.panels import line_groups
-from tngd_bench.report.document.tables import stated_seconds
+from tngd_bench.report.document.tables import size_and_batch, stated_seconds
 from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
@@ -66,7 +66,7 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     rows = leads.main_size(summary, results.infos)
     if rows.empty:
         return "", {}
-    columns = {"a step": {str(row.optimizer): _step(row) for row in c.each(rows)}}
+    columns = {"a step": {str(row.optimizer): iteration_cost.median_text(row) for row in c.each(rows)}}
     devices: Cells = {
         str(row.optimizer): stated_seconds(row.modelled_s)
         for row in c.each(rows)
@@ -75,16 +75,11 @@ def _timed(results: Results) -> tuple[str, dict[str, Cells]]:
     if devices:
         columns["of which the device, modelled"] = devices
     first, more = rows.iloc[0], summary.groupby(iteration_cost.SETTING).ngroups - 1
-    size = f"N = {quantities.count(first[c.PARAMETERS])}, b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}"
-    return f"A step on {first[c.PROBLEM]} at {size}.{_others(more, 'size')}", columns
-
-
-def _step(row: object) -> str:
-    return quantities.at_least(row.total_median_s, row.at_least_s)  # type: ignore[attr-defined]  # a row of a frame
+    return f"A step on {first[c.PROBLEM]} at {size_and_batch(first)}.{_others(more, 'size')}", columns
 
 
 def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
-    """Return how the main trainings ended, those of the page's curves and of what was `timed`, and which these are."""
+    """Return the name of the main training and its ends: of optimizers in the page's curves and of those `timed`."""
     section = convergence.main_training(results)
     if section is None:
         return "", {}
@@ -109,4 +104,4 @@ def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
 
 
 def _others(more: int, what: str) -> str:
-    return f" {more} more {what}{'s' * (more != 1)}: see the report." if more else ""
+    return f" {quantities.number_of(more, f'more {what}')}: see the report." if more else ""

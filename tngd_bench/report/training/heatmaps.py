@@ -24,7 +24,7 @@ from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import RECORDS, SECTION, Column, Table, amount, number, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Table, amount, words
 from tngd_bench.studies.store import columns as c
 
 _KEYS = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]
@@ -189,10 +189,7 @@ def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
         SECTION,
         words("levels", lambda row: levels_text(row) or "as set"),
         tables.share("trainings on an unstable device", "unstable", "trials"),
-        Column(
-            "stability margin, least (1/τ)",
-            lambda row: number(row.margin, quantities.significant, none="> 0"),
-        ),
+        amount("stability margin, least (1/τ)", "margin", quantities.significant, none="> 0"),
         RECORDS,
     )
     caption = (

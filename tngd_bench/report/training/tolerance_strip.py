@@ -9,7 +9,7 @@ from matplotlib.patches import Patch, Rectangle
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE
+from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE, trained_on
 from tngd_bench.analysis.training.tolerance import is_imperfection
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart, Look
@@ -56,19 +56,20 @@ def _rows(results: Results) -> Iterator[_Row]:
                 for row in c.each(both.levels)
             )
             ideal = quantities.metric(judged.ideal, judged.score.metric)
-            where = (
-                f"{both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds, ideal level {ideal}"
-            )
             about = {
                 "imperfection": both.parameter,
                 c.OPTIMIZER: both.optimizer,
                 c.GROUP: both.group,
                 "ideal": ideal,
             }
-            yield _Row(f"{name}, {infos[both.optimizer].title}", where, cells, about)
+            yield _Row(
+                f"{name}, {infos[both.optimizer].title}",
+                f"{trained_on(both)}, ideal level {ideal}",
+                cells,
+                about,
+            )
     verdicts = {INSIDE: "inside", OUTSIDE: "outside"}
     for pair in results.device_pairs:
-        where = f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"
         for score in pair.scores[-1:]:
             own, ideal = (quantities.metric(value, score.score.metric) for value in (score.own, score.ideal))
             about = {
@@ -78,7 +79,7 @@ def _rows(results: Results) -> Iterator[_Row]:
                 "ideal": ideal,
             }
             cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
-            yield _Row(infos[pair.optimizer].title, f"{where}, ideal {ideal}", (cell,), about)
+            yield _Row(infos[pair.optimizer].title, f"{trained_on(pair)}, ideal {ideal}", (cell,), about)
     for (name, note), number in undecided.items():
         several = f" ({number} settings)" if number > 1 else ""
         yield _Row(f"{name}{several}", note, (), {})

@@ -109,7 +109,7 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
 
 
 def _lost(results: Results, case: Convergence) -> str:
-    """Return how many seeds of each optimizer did not finish and are in no line; "" where all have."""
+    """Return a note on seeds that did not finish and are in no line, by optimizer; "" where all finished."""
     final = c.only(c.outside_sweeps(results.final), group=case.group)
     finished = set(c.only(final, status="ok")[c.OPTIMIZER])
     # of whom no seed finished the main figure tells

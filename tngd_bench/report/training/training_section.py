@@ -78,7 +78,7 @@ def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
 
 
 def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
-    """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
+    """Return the ends of training, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
     swept = ends[c.SWEEP_PARAMETER].notna()
     part = tables.sorted_rows(ends[swept if sweeps else ~swept], [c.GROUP, c.OPTIMIZER], infos)
     scores = _scores(part)

@@ -73,7 +73,7 @@ def tuning_section(records: Records) -> Section:
 
 
 def _runs(number: int, epochs: float) -> str:
-    return f"{number} run{'s' * (number != 1)} of {epochs:g} epoch{'s' * (epochs != 1)}"
+    return f"{quantities.number_of(number, 'run')} of {epochs:g} epoch{'s' * (epochs != 1)}"
 
 
 def searched(records: Records) -> str:

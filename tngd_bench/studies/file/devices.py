@@ -11,7 +11,7 @@ from tngd_bench.studies.file.schema import Study
 
 SOURCE = "source"
 SET_HERE = "set in the study file"
-"""What stands for the source of a value for which a study gives none."""
+"""Source of a value for which a study gives none."""
 
 
 def known_devices(study: Study) -> dict[str, Device]:

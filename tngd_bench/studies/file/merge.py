@@ -108,7 +108,7 @@ def as_included(file: Path, home: Path | None) -> str:
 
 
 def _where_tuned_files_are(home: Path) -> str:
-    """Return what writes a tuned file, and those that lie near the study or near the current folder."""
+    """Return the command that writes a tuned file, and the tuned files near the study or the current folder."""
     told = f"`tngd-bench tune STUDY` writes such a file into its --output, by default reports/STUDY-tuning/{TUNED_FILE}"
     patterns = (TUNED_FILE, f"*/{TUNED_FILE}", f"reports/*/{TUNED_FILE}")
     found = {
@@ -118,7 +118,7 @@ def _where_tuned_files_are(home: Path) -> str:
 
 
 def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | None]:
-    """Return what to call a study in messages, its text, its identity and its folder (None: the package)."""
+    """Return a study's name in messages, its text, its identity and its folder (None: the package)."""
     shipped = shipped_studies()
     if reference in _shipped_files():
         text = files("tngd_bench.studies").joinpath(f"shipped/{reference}.toml").read_text(encoding="utf-8")

@@ -38,7 +38,7 @@ class OptimizerLabel:
 
 
 def read_label(label: str) -> OptimizerLabel:
-    """Return what a label without lists says; StudyError when it cannot be read.
+    """Return the method and settings of a label without lists; StudyError when it cannot be read.
 
     Values are TOML scalars; a bare word is a string; "ideal" and "none" mean None.
     """
@@ -174,7 +174,7 @@ def _with_own_device(settings: dict[str, object], devices: SettingsByName) -> di
 
 
 def _without_preset(settings: dict[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """Describe the device anew where "ideal" was asked of a field for which it has a value.
+    """Describe the device again where "ideal" was asked of a field for which it has a value.
 
     A field that is None among an optimizer's settings keeps the device's own value, so this is said to the device.
     """

@@ -156,7 +156,7 @@ class TargetLevel:
     value: Number
     """The level, to be reached from above for a loss, from below for the others."""
     provenance: Text = "stated in the study file"
-    """Where the level comes from."""
+    """Source of the level."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -226,7 +226,7 @@ class Axis:
     scale: Literal["log", "log-complement", "linear"] = "log"
     """Scale on which draws are uniform; "log-complement": the logarithm of the distance from 1."""
     reason: Text = ""
-    """Why this range."""
+    """Reason for this range."""
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and one that its scale does not have."""
@@ -252,7 +252,7 @@ class Tuning:
     final_seeds: Count = 3
     """Runs per finalist; the best mean is taken."""
     metric: Label = "validation_loss"
-    """What is judged at the end of a run: validation_ and "loss" or a metric of the problem."""
+    """Metric judged at the end of a run: validation_ and "loss" or a metric of the problem."""
     validation_share: PartialShare = 0.2
     """Share of the section's training samples held out of training, on which the metric is taken."""
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0

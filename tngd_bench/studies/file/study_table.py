@@ -32,7 +32,7 @@ class StudyTable:
     included: tuple[str, ...] = ()
 
     def where(self, path: Sequence[Any]) -> str:
-        """Return where `path`, or the nearest table around it, was set."""
+        """Return the source of `path`, or of the nearest table around it."""
         for length in range(len(path), 0, -1):
             if tuple(path[:length]) in self.origins:
                 return self.origins[tuple(path[:length])]

@@ -43,7 +43,7 @@ def _sets(file: StudyTable) -> dict[str, dict[str, Any]]:
 
 
 def _replace(earlier: dict[str, Any], later: dict[str, Any]) -> None:
-    """Take out of `earlier` what `later` has found anew, and number the searches of `later` after those there."""
+    """Take out of `earlier` what `later` has found again, and number the searches of `later` after those there."""
     record, before = later[RECORD], earlier[RECORD]
     for method in later[TUNED]:
         earlier[TUNED].pop(method, None)

@@ -53,7 +53,7 @@ def first_error(error: ValidationError, table: Mapping[str, Any]) -> tuple[KeyPa
 
 
 def _place(error: Any, table: Mapping[str, Any]) -> KeyPath:
-    """Return where in the table an error is: pydantic's location without what it adds for unions and lists of one."""
+    """Return the place of an error in the table: pydantic's, without its additions for unions and lists of one."""
     place: Any = table
     path: list[str | int] = []
     *_, last = error["loc"] or ("",)
@@ -70,7 +70,7 @@ def _place(error: Any, table: Mapping[str, Any]) -> KeyPath:
 
 
 def _accepted(kind: str, message: str) -> str:
-    """Return what would be accepted, from one of pydantic's error types and its message."""
+    """Return the values that are accepted, from one of pydantic's error types and its message."""
     if kind in _ACCEPTED:
         return _ACCEPTED[kind]
     text = message.removeprefix("Input should be ").removeprefix("String should ").removesuffix(".")

@@ -1,5 +1,7 @@
 """Predict what an optimizer needs in a trial, and skip it where that exceeds the study's limits."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -30,6 +32,11 @@ class SizedProblem:
 
     instance: ProblemInstance
     widths: Widths
+
+    @classmethod
+    def of(cls, instance: ProblemInstance) -> SizedProblem:
+        """Return an instance with its widths."""
+        return cls(instance, instance.entry.widths(instance.parameters, instance.outputs))
 
     @property
     def itemsize(self) -> int:
@@ -149,7 +156,7 @@ def predicted(config: OptimizerConfig, problem: SizedProblem, steps: int = 0) ->
 
 
 def understated(config: OptimizerConfig, problem: SizedProblem, counted: float) -> str:
-    """Return what is wrong with the operations that an optimizer states, where more than twice as many are `counted`.
+    """Return the fault in the operations that an optimizer states, where more than twice as many are `counted`.
 
     The most expensive step of its cycle is what is counted. "" where it is honest, or nothing is stated or counted.
     """

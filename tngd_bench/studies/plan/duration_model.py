@@ -42,7 +42,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of an optimizer: measured over predicted seconds, and the seconds to make it.
+    """Knowledge of an optimizer: measured over predicted seconds, and the seconds to make it.
 
     `before_s`, those until its steps are timed, is known at the size of a probe alone.
     """
@@ -129,7 +129,7 @@ class DurationModel:
         return self.evaluations.get((problem, parameters), seconds + EVALUATION_S)
 
     def _known(self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float) -> _Known:
-        """Return what is known of an optimizer: learned from trials, else timed at this size or the nearest."""
+        """Return the known times of an optimizer: learned from trials, else timed at this size or the nearest."""
         correction = self.corrections.get((config.method, kind))
         if correction is not None:
             return _Known(correction.factor)

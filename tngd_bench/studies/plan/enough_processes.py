@@ -43,7 +43,7 @@ def is_enough(logs: Sequence[float], precision: float) -> bool:
 
 
 def chance_of_process(process: int, precision: float | None) -> float:
-    """Return how likely an optimizer gets the process of that number, from 0, where ratios spread as usual."""
+    """Return the chance that an optimizer gets the process of that number, from 0, at the usual spread of ratios."""
     if precision is None or process < LEAST_PROCESSES:
         return 1.0
     freedom = process - 1
@@ -53,7 +53,7 @@ def chance_of_process(process: int, precision: float | None) -> float:
 
 
 class EnoughProcesses:
-    """Which optimizers are known well enough at which size, from the blocks noted so far."""
+    """Optimizers whose times are known well enough, by size, from the blocks noted so far."""
 
     def __init__(self) -> None:
         self._logs: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -62,7 +62,11 @@ class EnoughProcesses:
         """Take in the results of a trial; return whether it is a block that the rule looks at."""
         if not isinstance(block, CostBlock) or block.precision is None:
             return False
-        timed = {entry["optimizer"]: _times(entry) for entry in entries if entry["status"] == "ok"}
+        finished = {entry["optimizer"]: entry["iterations"] for entry in entries if entry["status"] == "ok"}
+        timed = {
+            label: dict(zip(column(each, c.REPETITION), column(each, c.DIGITAL_S), strict=True))
+            for label, each in finished.items()
+        }
         reference = timed.get(block.candidates[0].config.label, {}) if block.candidates else {}
         for label, times in timed.items():
             quotients = [times[at] / reference[at] for at in times.keys() & reference.keys()]
@@ -83,8 +87,3 @@ class EnoughProcesses:
 def _place(block: CostBlock) -> tuple[object, ...]:
     setting = block.setting
     return block.section, setting.parameters, setting.batch_size, setting.outputs
-
-
-def _times(entry: Mapping[str, Any]) -> dict[int, float]:
-    iterations = entry["iterations"]
-    return dict(zip(column(iterations, c.REPETITION), column(iterations, c.DIGITAL_S), strict=True))

@@ -35,7 +35,7 @@ class Step:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """What decides how long it takes, for look-up."""
+        """Key for look-up: all that the duration depends on."""
         settings = json.dumps(dict(self.config.settings), sort_keys=True, default=str)
         return self.config.method, settings, self.instance, self.simulating
 

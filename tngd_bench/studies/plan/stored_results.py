@@ -47,7 +47,7 @@ class StoredResults:
 
 
 def stored_results(store: Store, plan: Plan) -> StoredResults:
-    """Return what a run of the plan into the store would find there; nothing is moved."""
+    """Return the results that a run of the plan would find in the store; nothing is moved."""
     finished = store.finished(plan.trials) | store.earlier(plan.trials)
     again = {key: several[0].why for key, several in outdated(store, plan).items() if key not in finished}
     return StoredResults(frozenset(finished), again)

@@ -39,7 +39,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class SkipReason:
-    """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
+    """Reason for a missing result: skipped in the plan, or a trial that ended without one."""
 
     status: TrialStatus
     reason: str
@@ -95,7 +95,7 @@ class Trial:
     candidates: tuple[Candidate, ...]
 
     def particulars(self) -> dict[str, object]:
-        """Return what tells this trial from others with the same setting."""
+        """Return the fields that tell this trial from others with the same setting."""
         return {}
 
     def describe(self) -> str:
@@ -190,7 +190,7 @@ class CostBlock(Trial):
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
-        """Return what times depend on: the CPU too."""
+        """Return the fields of the environment that times depend on, the CPU included."""
         return (*super().machine_fields, "cpu")
 
     def particulars(self) -> dict[str, object]:

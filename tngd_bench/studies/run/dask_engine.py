@@ -49,7 +49,7 @@ class DaskEngine:
         self._timing_hosts: list[str] | None = None
 
     def machine(self, execution: Execution) -> MachineLimits:
-        """Return what the weakest of the machines offers; StudyError where they are of different classes.
+        """Return the resources of the weakest machine; StudyError where they are of different classes.
 
         Where that is allowed, timed trials go to machines of the first one's class only.
         """
@@ -97,7 +97,7 @@ class DaskEngine:
         return self._environment | {"machines": hosts}
 
     def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
-        """Return how many trials share a machine: as many as its cores have threads for."""
+        """Return the number of trials that share a machine: as many as its cores have threads for."""
         if exclusive:
             return 1
         return max(1, self._most_cores() // execution.threads_training)
@@ -144,7 +144,7 @@ class DaskEngine:
         )
 
     def _offers(self, resource: str) -> Counter[str]:
-        """Return how much of a resource the workers of each host offer together."""
+        """Return the total of a resource over the workers of each host."""
         offers: Counter[str] = Counter()
         for info in self._workers().values():
             offers[info["host"]] += int(info["resources"].get(resource, 0))
@@ -173,7 +173,7 @@ class DaskEngine:
     def _workers(self) -> dict[str, dict[str, Any]]:
         workers: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
-            self._client.wait_for_workers(1)  # all are being started anew
+            self._client.wait_for_workers(1)  # all are being restarted
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
         return workers
 
@@ -200,7 +200,7 @@ class DaskEngine:
             )
 
     def _places(self, execution: Execution, *, exclusive: bool) -> int:
-        """Return how many such jobs the workers take at once, now."""
+        """Return the number of such jobs that the workers take at once, now."""
         wanted, each = (MACHINE, 1) if exclusive else (CORE, execution.threads_training)
         return max(1, sum(int(info["resources"].get(wanted, 0)) // each for info in self._workers().values()))
 
@@ -248,7 +248,7 @@ def carry_out(
 
 
 def _describe(execution: Execution) -> tuple[MachineLimits, dict[str, Any]]:
-    """Return what the machine of this Dask worker offers, and its description."""
+    """Return the resources of this Dask worker's machine, and its description."""
     _allow_children()
     return measure_machine(execution), describe_environment(execution.processor)
 

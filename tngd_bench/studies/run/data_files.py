@@ -55,7 +55,7 @@ def write_data_in_worker(request: DataRequest, checksum: str, path: Path, connec
 
 
 def size_of(data: DataSplits) -> LoadedSize:
-    """Return what planning needs to know of the data."""
+    """Return the facts on the data that planning needs."""
     return LoadedSize(len(data.train_targets), data.checksum, len(data.test_targets))
 
 

@@ -63,13 +63,13 @@ class Engine(Protocol):
     """Carries out jobs, each in a process of its own that is stopped at its limits."""
 
     def machine(self, execution: Execution) -> MachineLimits:
-        """Return what the machine that runs the trials offers; of several, what the weakest does."""
+        """Return the resources of the machine that runs the trials; of several, those of the weakest."""
 
     def environment(self, execution: Execution) -> dict[str, Any]:
         """Return the description of the machine that runs the trials, ready for the store."""
 
     def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
-        """Return how many trials share a machine."""
+        """Return the number of trials that share a machine."""
 
     def run(self, work: Work) -> Iterator[tuple[Job, Outcome]]:
         """Yield the jobs of the queue as they end, in any order, until it is empty and none runs.

@@ -32,7 +32,7 @@ class LocalEngine:
     """Runs trials here: exclusive ones one at a time, others `execution.workers` side by side."""
 
     def machine(self, execution: Execution) -> MachineLimits:
-        """Return what this machine offers."""
+        """Return the resources of this machine."""
         return measure_machine(execution)
 
     def environment(self, execution: Execution) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
     config, setting = trial.candidate.config, trial.setting
     lie = ""
     if optimizers.origin(config.method) is not None:  # ours are held to it by tests
-        sized = SizedProblem(setting, setting.entry.widths(setting.parameters, setting.outputs))
+        sized = SizedProblem.of(setting)
         lie = understated(config, sized, inspection.operations.flops)
     reasons = filter(None, (lie, inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "failed" if lie else "ok", "; ".join(reasons) or None) | {

@@ -99,7 +99,7 @@ def rounds(jobs: Iterable[Job]) -> list[Job]:
 
 
 def trial_limits(plan: Plan, side_by_side: int) -> Limits:
-    """Return what a trial may use: the study's limits, or its share of nine tenths of the memory free at the start."""
+    """Return a trial's limits: the study's, or its share of nine tenths of the memory free at the start."""
     execution = plan.study.execution
     stated_gb = execution.trial_memory_limit_gb
     share = _SHARE_OF_FREE_MEMORY * plan.machine.memory_bytes / side_by_side
@@ -160,7 +160,7 @@ class _ResultWriter:
 
 
 def _noted(plan: Plan, store: Store) -> EnoughProcesses:
-    """Return what the stored results say of how well optimizers are known."""
+    """Return the optimizers that the stored results know well enough."""
     enough = EnoughProcesses()
     if any(isinstance(trial, CostBlock) and trial.precision is not None for trial in plan.trials.values()):
         for key, content in store.trials(plan.trials):

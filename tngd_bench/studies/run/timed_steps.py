@@ -55,7 +55,7 @@ def timed_steps(
 def _predicted(trial: Trial, plan: Plan) -> float:
     """Return the seconds of a trial's first step by formula."""
     make, setting = CandidateMaker(plan.study.execution, plan.machine), trial.setting
-    problem = SizedProblem(setting, setting.entry.widths(setting.parameters, setting.outputs))
+    problem = SizedProblem.of(setting)
     config = trial.candidate.config
     once = make.timed(config, problem) if isinstance(trial, CostBlock) else make.inspected(config, problem, 1)
     return once.least_seconds

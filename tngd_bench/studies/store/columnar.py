@@ -37,7 +37,7 @@ def by_column(points: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def _factor(values: Sequence[Any], counted: Sequence[int]) -> float | None:
-    """Return what to multiply `counted` by to have `values`, to the digits kept; None where that cannot be."""
+    """Return the factor from `counted` to `values`, to the digits kept; None where there is none."""
     if len(counted) < _SHORTEST or not counted[-1] or not all(isinstance(value, float) for value in values):
         return None
     factor: float = values[-1] / counted[-1]
@@ -46,7 +46,7 @@ def _factor(values: Sequence[Any], counted: Sequence[int]) -> float | None:
 
 
 def count(columns: Columns) -> int:
-    """Return how many points there are."""
+    """Return the number of points."""
     return next((len(values) for values in columns.values() if isinstance(values, list)), 0)
 
 

@@ -36,7 +36,7 @@ SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
 
 COST_SETTING = [GROUP, PROBLEM, *SIZE, OPTIMIZER]
 TRAINING_SETTING = [GROUP, PROBLEM, PARAMETERS, BATCH_SIZE, OPTIMIZER]
-"""What was timed, and what was trained, a sweep apart."""
+"""Columns that identify what was timed, and what was trained but for swept values."""
 SWEEP = [SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL, SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2]
 """The levels of a sweep."""
 

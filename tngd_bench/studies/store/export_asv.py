@@ -16,7 +16,7 @@ from tngd_bench.measure.git import GitError, run_git
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 VERSION = "1"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -73,15 +73,13 @@ def export_asv(
     results = Results(parameters, {"torch": torch}, revision, when, python, made_with, {})
     for benchmark, series in benchmarks.values():
         results.add_result(benchmark, _result(benchmark, series), record_samples=True)
-    try:
-        place = folder / described["machine"]
+    place = folder / described["machine"]
+    with refused_as(StoreError, folder):
         place.mkdir(parents=True, exist_ok=True)
         results.save(str(folder))
         if not (place / "machine.json").exists():
             _write_json(place / "machine.json", described, Machine.api_version)
         _merge_benchmarks(folder, {name: benchmark for name, (benchmark, _) in benchmarks.items()})
-    except OSError as error:
-        raise StoreError(cannot_be_written(str(folder), folder, error)) from None
     return folder / str(results._filename), len(benchmarks)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tngd_bench.measure.environment import torch_blas
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.store.records import Records
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 _CELL = ["group", "optimizer", "parameters", "batch_size", "outputs"]
 
@@ -43,10 +43,8 @@ def export_pyperf(records: Records, file: Path) -> int:
             benchmarks.append(Benchmark(runs))
     if not benchmarks:
         raise StoreError(f"the study {records.study.get('name')!r} holds no timed iteration")
-    try:
+    with refused_as(StoreError, file):
         BenchmarkSuite(benchmarks).dump(str(file), replace=True)
-    except OSError as error:
-        raise StoreError(cannot_be_written(str(file), file, error)) from None
     return len(benchmarks)
 
 

@@ -12,9 +12,9 @@ from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
 
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
 _KEY = re.compile(r"[\w-]+", re.ASCII)
-"""What a key looks like: a file's name, never a path."""
+"""Pattern of a key: a file's name, never a path."""
 OF_NO_TRIAL = "belongs to no trial of this study"
-"""Why the result of an earlier version of a study is left out."""
+"""Reason for leaving out a result of an earlier version of the study."""
 ARTEFACTS = "artefacts"
 """The folder of files kept of runs, and the key of an entry that names those of its run."""
 

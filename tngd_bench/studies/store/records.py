@@ -58,7 +58,9 @@ def read_records(place: Path | StoreReader) -> Records:
     """
     store = place if isinstance(place, StoreReader) else find_store(Path(place))
     study, environment = store.study() or {}, store.environment() or {}
-    keys, columns = study.pop("trials", []), _columns()
+    keys = study.pop("trials", [])
+    outside = dict.fromkeys((each.column for each in registered_metrics.curve_metrics()), "float64")
+    columns = {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS | outside}
     tables = kept_or_made(store, columns, lambda: _read_trials(store, keys, columns["curves"]))
     frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
     there = store.trial_names()
@@ -74,12 +76,6 @@ def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
     if all(label == form for label, form in forms.items()):
         return frame
     return frame.assign(optimizer=frame["optimizer"].map(forms).astype(frame["optimizer"].dtype))
-
-
-def _columns() -> dict[str, dict[str, str]]:
-    """Return the columns of each frame with their dtypes, the metrics of outside problems included."""
-    outside = dict.fromkeys((each.column for each in registered_metrics.curve_metrics()), "float64")
-    return {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS | outside}
 
 
 def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping[str, str]) -> Tables:

@@ -10,7 +10,7 @@ from tngd_bench.atomic_write import write
 from tngd_bench.datasets.finder import cache_directory
 from tngd_bench.measure.environment import MACHINE_FIELDS
 from tngd_bench.studies.errors import StoreError, StoreWriteError
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 FIELD = "run_spread"
 """Entry of an environment that null runs leave: value, runs, ratios, measured (a date)."""
@@ -21,10 +21,9 @@ def keep(environment: Mapping[str, Any], left: Mapping[str, Any]) -> Path:
     """Keep what null runs left for the machine and threads of an `environment`; return the file."""
     place = _place(environment)
     content = {name: environment.get(name) for name in _MACHINE} | {FIELD: left}
-    try:
-        return write(place, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise StoreWriteError(cannot_be_written(str(place), place, error)) from None
+    with refused_as(StoreWriteError, place):
+        write(place, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return place
 
 
 def kept(environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def kept(environment: Mapping[str, Any]) -> dict[str, Any]:
         return {FIELD: json.loads(place.read_bytes())[FIELD]} if place.is_file() else {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{place} does not hold {FIELD} ({error}); remove it, and `tngd-bench null-runs` writes it anew"
+            f"{place} does not hold {FIELD} ({error}); remove it, and `tngd-bench null-runs` writes a new one"
         ) from None
 
 

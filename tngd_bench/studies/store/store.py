@@ -4,7 +4,7 @@
     store/environment.json    the machine and software it was measured with
     store/trials/KEY.json     one finished trial (see `documents` for what a file is)
     store/artefacts/KEY/      files kept of a run on request: weights.pt, curve.csv
-    store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
+    store/tables/             everything as Parquet, made from the above, and again when stale (see `tables`)
     store/earlier/            results of the study's trials by other code, which `run` has measured again
     store/set-aside/          files found in trials/ that are torn, edited or not ours
 
@@ -30,7 +30,7 @@ from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document, write_durably
 from tngd_bench.studies.store.reader import ARTEFACTS, ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import cannot_be_written, refused_as
 
 STORE_FOLDER = "store"
 TABLES_FOLDER = "tables"
@@ -110,10 +110,8 @@ class Store(StoreReader):
 
         Where the file system has no locks, this warns that nothing keeps them out.
         """
-        try:
+        with refused_as(StoreError, self.path):
             handle = (self.path / _LOCK).open("w")
-        except OSError as error:
-            raise StoreError(cannot_be_written(str(self.path), self.path, error)) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """Cache of a store's data frames as Parquet in its folder tables/, for quick reading, by other programs too.
 
-They hold nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
+They hold nothing that the trials' files do not; each carries a fingerprint of those files, and is made again when it no
 longer fits. A store that cannot be written is read from the trials each time.
 """
 
@@ -70,7 +70,7 @@ def _kept(store: Store, state: str, columns: FrameDtypes) -> Tables | None:
         try:
             with _path(store, name).open("rb") as file:
                 table = pq.read_table(file)
-        except (OSError, pa.ArrowException):  # none there, or a damaged one: made anew
+        except (OSError, pa.ArrowException):  # missing or damaged: made again
             return None
         stated = json.loads((table.schema.metadata or {}).get(_STATE, b"{}"))
         if stated.get("state") != state:

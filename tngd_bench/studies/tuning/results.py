@@ -19,17 +19,12 @@ COLUMNS = {
     "label": "str",
     "default": "bool",
     "status": "str",
-    "runs": "int64",
-    "finished": "int64",
-    "score": "float64",
-    "seconds": "float64",
+    **dict.fromkeys(("runs", "finished"), "int64"),
+    **dict.fromkeys(("score", "seconds"), "float64"),
     "settings": "str",
-    "reason": "object",
-    "keys": "object",
-    "final_runs": "int64",
-    "final_finished": "int64",
-    "final_score": "float64",
-    "final_seconds": "float64",
+    **dict.fromkeys(("reason", "keys"), "object"),
+    **dict.fromkeys(("final_runs", "final_finished"), "int64"),
+    **dict.fromkeys(("final_score", "final_seconds"), "float64"),
     "final_keys": "object",
 }
 """Columns of `tuning_trials` with their dtypes."""
@@ -98,7 +93,7 @@ def tuning_trials(records: Records) -> pd.DataFrame:
 
 
 def _numbers(mark: str, runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
-    """Return how many runs there were and ended, what they took, and their keys; names begin with `mark`."""
+    """Return the number of runs, of those that ended, their seconds and their keys; names begin with `mark`."""
     return {
         f"{mark}runs": int(runs["status"].isin(c.TRIED).sum()),
         f"{mark}finished": int((runs["status"].eq("ok") & runs["key"].map(ends).notna()).sum()),

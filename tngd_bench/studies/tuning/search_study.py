@@ -165,7 +165,7 @@ def _contender(
 
 
 def _evaluation_size(section: TrainingSection, tuning: Tuning) -> int | None:
-    """Return how many training samples are evaluated on; never more than the validation part leaves."""
+    """Return the number of training samples to evaluate on; never more than the validation part leaves."""
     if section.evaluation_size is None:
         return None
     return max(1, int(section.evaluation_size * (1 - tuning.validation_share)) - 1)

@@ -25,7 +25,7 @@ class Space:
 
 
 def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
-    """Return what is tuned of the registered optimizer `method`.
+    """Return the search space of the registered optimizer `method`.
 
     Its family's axes for the settings it has, its own over them, those `asked` by a study over both. Raises
     StudyError for a setting that the optimizer does not have, a range it refuses, and where nothing is left to tune.

@@ -18,7 +18,7 @@ from tngd_bench.studies.file.toml_lines import written_key
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, searched_metric
 from tngd_bench.studies.tuning.search_study import Contender, Search
-from tngd_bench.unwritable import cannot_be_written
+from tngd_bench.unwritable import refused_as
 
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
@@ -34,10 +34,15 @@ def write_files(
     table = tries.assign(
         **{name: [" ".join(keys) for keys in tries[name]] for name in ("keys", "final_keys")}
     )
-    _write(place / f"{TRIES}.csv", csv_bytes(table))
-    _write(place / f"{TRIES}.parquet", table.to_parquet(index=False))
-    _write(place / RECORD_FILE, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
-    _write(place / TUNED_FILE, tuned_toml(record).encode())
+    contents = {
+        f"{TRIES}.csv": csv_bytes(table),
+        f"{TRIES}.parquet": table.to_parquet(index=False),
+        RECORD_FILE: (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode(),
+        TUNED_FILE: tuned_toml(record).encode(),
+    }
+    for name, content in contents.items():
+        with refused_as(StoreWriteError, place / name):
+            write(place / name, content, sync=True)
     return place / TUNED_FILE
 
 
@@ -191,10 +196,3 @@ def _value(value: object) -> str:
 
 def _number(value: float) -> float | None:
     return None if value != value else float(value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write(path, content, sync=True)
-    except OSError as error:
-        raise StoreWriteError(cannot_be_written(str(path), path, error)) from None
