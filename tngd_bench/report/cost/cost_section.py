@@ -67,6 +67,7 @@ def leads_table(results: Results) -> Table:
     infos, rows = results.infos, []
     for setting, part in c.groups(results.finished_costs, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]):
         rows += [(setting, lead) for lead in leads.leads(part, infos, results.run_spread)]
+    corrected = leads.together([lead for _, lead in rows])
     data = pd.DataFrame(
         [
             setting
@@ -78,7 +79,7 @@ def leads_table(results: Results) -> Table:
                 else {"ratio": lead.ratio.value, "low": lead.ratio.low, "high": lead.ratio.high}
             )
             | {"lead": lead.doubt or "confirmed"}
-            for setting, lead in rows
+            for (setting, _), lead in zip(rows, corrected, strict=True)
         ],
         columns=[
             c.GROUP,
