@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tngd_bench import arguments
-from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
+from tngd_bench.cli.option_kinds import FOLDER, PATH, default_option, open_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
@@ -38,7 +38,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @plugin_option
 @click.argument("results", type=PATH)
-@path_option("--output", help="Folder for the report.  [default: beside the store]")
+@click.option("--output", type=FOLDER, help="Folder for the report.  [default: beside the store]")
 @default_option(
     "--format",
     "formats",
@@ -66,6 +66,11 @@ Examples:
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
 @click.option(
+    "--host-processor",
+    metavar="NAME",
+    help="Processor of a device's host and of its rivals, for energies.  [default: h100]",
+)
+@click.option(
     "--host-watts",
     type=float,
     help="Power of the measured machine while it works, for energies.  [default: unknown]",
@@ -79,6 +84,7 @@ def command(
     paper: str,
     base_url: str,
     others: tuple[Path, ...],
+    host_processor: str | None,
     host_watts: float | None,
     show: bool,
 ) -> int:
@@ -102,19 +108,23 @@ def command(
     place = output if output is not None else store.path.parent
 
     from tngd_bench.report import build_report
-    from tngd_bench.report.map.energy_chart import HOST_WATTS
+    from tngd_bench.report.map.energy_chart import HOST_WATTS, PROCESSOR
+    from tngd_bench.spu.processor import Processor
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
-    if host_watts is not None:
-        try:
-            watts = arguments.real("--host-watts", host_watts, above=0.0)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
+    asked: dict[str, object] = {}
+    try:
+        if host_watts is not None:
+            asked[HOST_WATTS] = arguments.real("--host-watts", host_watts, above=0.0)
+        if host_processor is not None:
+            asked[PROCESSOR] = Processor.named(host_processor).name
+    except ValueError as error:
+        raise click.UsageError(f"{error}") from None
+    read[0] = replace(read[0], environment={**read[0].environment, **asked})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
         made = build_report(

@@ -12,6 +12,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tngd_bench.report.document.charting import unbroken
 from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE_FILES
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
@@ -79,6 +80,7 @@ def environment(store: Address | None = None, stores: Mapping[str, Address] | No
     addresses = stores or {}
     made.filters |= {
         "sorting": sorting,
+        "unbroken": unbroken,
         "data_block": data_block,
         "records": partial(record_links, store=store),
         "evidence": lambda cell, study: record_links(cell, addresses.get(study)),
