@@ -394,9 +394,11 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         other = energy_chart.energy_chart(view)
     assert "H100" in chart.heading
     assert "A100" in other.heading
-    rivals = [each.data["rival_j"].dropna().astype(float) for each in (chart, other)]
-    assert len(rivals[0])
-    assert (rivals[0] != rivals[1]).all()
+    both = pd.concat(
+        [each.data.set_index("name")["rival_j"].dropna() for each in (chart, other)], axis=1, join="inner"
+    )
+    assert len(both)
+    assert (both.iloc[:, 0] != both.iloc[:, 1]).all()
     main, data = calibrations.main, chart.data.set_index("name")
     table = what_if_section.energy_table(calibrations, view.devices).data
     table = table[(table[list(main)] == pd.Series(main)).all(axis=1)].set_index("device")

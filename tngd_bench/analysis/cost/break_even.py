@@ -146,8 +146,9 @@ class BreakEven:
 
     @property
     def undetermined(self) -> bool:
-        """Whether the interval of a crossing holds every m of the range, and none."""
-        return np.isfinite(self.rows_m) and self.low <= self.smallest * (1 + 1e-9) and np.isinf(self.high)
+        """Whether the interval of a crossing holds every m of the range, and none; a bound is what it is."""
+        crossing = np.isfinite(self.rows_m) and not self.not_stated
+        return bool(crossing and self.low <= self.smallest * (1 + 1e-9) and np.isinf(self.high))
 
     def text(self, infos: Infos, device: str) -> str:
         """Return the statement with its conditions."""

@@ -12,7 +12,6 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tngd_bench.report.document.charting import unbroken
 from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE_FILES
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
@@ -96,6 +95,14 @@ def sorting(cell: str, column: Column) -> Markup:
     if math.isnan(value):
         return Markup(" data-none")
     return Markup(' data-sort="{}"').format("Infinity" if math.isinf(value) else f"{value:.6g}")
+
+
+_TOGETHER = re.compile(r"\S+ [=≤≥≈] [^\s<]+|\b\w-\w+|--[\w-]+")
+
+
+def unbroken(text: str) -> Markup:
+    """Return text in which no line ends within an equation, an option or a name such as L-BFGS."""
+    return Markup(_TOGETHER.sub(r'<span class="unbroken">\g<0></span>', str(escape(text))))  # noqa: S704  # escaped
 
 
 def data_block(data: object) -> Markup:
