@@ -17,7 +17,7 @@ class _Folder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; an error that names the file in the way."""
-        folder = Path(super().convert(value, param, ctx))
+        folder = Path(os.fsdecode(super().convert(value, param, ctx)))
         for place in (folder, *folder.parents):
             if os.path.exists(place) and not os.path.isdir(place):  # noqa: PTH110, PTH112  # false for what is not readable
                 self.fail(f"{place} is a file, not a folder", param, ctx)

@@ -65,7 +65,8 @@ def duels(results: Results) -> tuple[list[tuple[dict[str, Any], str, Lead]], int
         elif met is not None:
             found.append((setting, *met))
     corrected = leads.together([lead for *_, lead in found])
-    return [(*who, lead) for (*who, _), lead in zip(found, corrected, strict=True)], open_sizes
+    told = [(setting, device, lead) for (setting, device, _), lead in zip(found, corrected, strict=True)]
+    return told, open_sizes
 
 
 def name(results: Results, label: str) -> str:
