@@ -1,4 +1,4 @@
-"""Why something cannot be written, in one sentence; and whether a file in the way is somebody else's."""
+"""Reason why something cannot be written, in one sentence, and files in the way that somebody else wrote."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ _VERBS = {
     "new": "tngd_bench.cli.plugins.new",
     "test": "tngd_bench.cli.plugins.test",
     "list": "tngd_bench.cli.listing",
-    "glossary": "tngd_bench.cli.glossary",
+    "glossary": "tngd_bench.cli.glossary.command",
     "info": "tngd_bench.cli.info",
 }
 

@@ -108,23 +108,13 @@ def command(
     place = output if output is not None else store.path.parent
 
     from tngd_bench.report import build_report
-    from tngd_bench.report.map.energy_chart import HOST_WATTS, PROCESSOR
-    from tngd_bench.spu.processor import Processor
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
-    asked: dict[str, object] = {}
-    try:
-        if host_watts is not None:
-            asked[HOST_WATTS] = arguments.real("--host-watts", host_watts, above=0.0)
-        if host_processor is not None:
-            asked[PROCESSOR] = Processor.named(host_processor).name
-    except ValueError as error:
-        raise click.UsageError(f"{error}") from None
-    read[0] = replace(read[0], environment={**read[0].environment, **asked})
+    read[0] = replace(read[0], environment={**read[0].environment, **_host(host_processor, host_watts)})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
         made = build_report(
@@ -141,6 +131,22 @@ def command(
     if show:
         show_page(made.html)
     return tell_missing(made.missing)
+
+
+def _host(processor: str | None, watts: float | None) -> dict[str, object]:
+    """Return what is asked of the host in energies, as entries of an environment."""
+    from tngd_bench.report.map.energy_chart import HOST_WATTS, PROCESSOR
+    from tngd_bench.spu.processor import Processor
+
+    asked: dict[str, object] = {}
+    try:
+        if watts is not None:
+            asked[HOST_WATTS] = arguments.real("--host-watts", watts, above=0.0)
+        if processor is not None:
+            asked[PROCESSOR] = Processor.named(processor).name
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return asked
 
 
 def _tell(made: "ReportFiles", place: Path, *, shown: bool) -> None:

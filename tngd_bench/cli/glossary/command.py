@@ -26,7 +26,7 @@ def command(word: tuple[str, ...]) -> None:
 
 def terms() -> dict[str, str]:
     """Return the meaning of each term; one term may be several words, with commas."""
-    table = files("tngd_bench.cli").joinpath("glossary.md").read_text("utf-8")
+    table = files("tngd_bench.cli.glossary").joinpath("glossary.md").read_text("utf-8")
     rows = (line.strip("| ").split(" | ", 1) for line in table.splitlines()[2:])
     return {term: meaning.replace("`", "") for term, meaning in rows}
 

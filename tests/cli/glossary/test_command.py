@@ -7,12 +7,12 @@ import pytest
 
 from tngd_bench.analysis.claims.types import VerdictName
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD
-from tngd_bench.cli.glossary import terms
+from tngd_bench.cli.glossary.command import terms
 from tngd_bench.cli.main import run
 from tngd_bench.report.document import tables
 from tngd_bench.report.front import _SYMBOLS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def told(capsys, *words):
@@ -23,11 +23,11 @@ def told(capsys, *words):
 def test_the_documentation_includes_the_file_that_the_verb_reads():
     page = ROOT / "docs" / "guide" / "report.md"
     (named,) = re.findall(r"^```\{include\} (\S+)$", page.read_text("utf-8"), re.MULTILINE)
-    assert (page.parent / named).resolve() == ROOT / "tngd_bench" / "cli" / "glossary.md"
+    assert (page.parent / named).resolve() == ROOT / "tngd_bench" / "cli" / "glossary" / "glossary.md"
 
 
 def test_every_word_has_a_meaning_of_its_own_in_one_line_of_the_table():
-    lines = (ROOT / "tngd_bench" / "cli" / "glossary.md").read_text("utf-8").splitlines()
+    lines = (ROOT / "tngd_bench" / "cli" / "glossary" / "glossary.md").read_text("utf-8").splitlines()
     assert all(re.fullmatch(r"\| [^|]+ \| [^|]+ \|", line) for line in lines[2:])
     names = [name for term in terms() for name in term.split(", ")]
     assert len(terms()) == len(lines) - 2
