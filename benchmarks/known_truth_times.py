@@ -9,7 +9,7 @@ from benchmarks.known_truth import Generator, Statement, at_settings
 from tngd_bench.analysis import compare
 from tngd_bench.analysis.claims.cost_tests import exponents
 from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_ratio
-from tngd_bench.analysis.cost.leads import leads
+from tngd_bench.analysis.cost.leads import duel, leads, together
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread, spread
@@ -97,6 +97,13 @@ def lead_of_equals(generator: Generator, number: int, noise: float) -> tuple[int
     """Return whether one of so many equal optimizers is called cheapest without a doubt."""
     (found,) = leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS)
     return int(found.doubt == ""), 1
+
+
+@at_settings
+def any_size_confirmed(generator: Generator, sizes: int, noise: float) -> tuple[int, int]:
+    """Return whether the device or its best rival, of five equal optimizers, leads without a doubt at any size."""
+    met = (duel(_run(generator, dict.fromkeys(NAMES, 0.0), noise), KINDS) for _ in range(sizes))
+    return int(any(not lead.doubt for lead in together([each[1] for each in met if each is not None]))), 1
 
 
 @at_settings
@@ -230,6 +237,8 @@ STATEMENTS = (
     Statement(8, "Lead of one of 5 equals", 0.05, lead_of_equals(5, BUSY)),
     Statement(8, "Lead of one of 2 equals, noise 5 %", 0.05, lead_of_equals(2, QUIET)),
     Statement(8, "Lead of one of 5 equals, noise 5 %", 0.05, lead_of_equals(5, QUIET)),
+    Statement(8, "Bottom line: equals, confirmed at any of 8 sizes", 0.05, any_size_confirmed(8, BUSY), 0.3),
+    Statement(8, "The same, noise 5 %", 0.05, any_size_confirmed(8, QUIET), 0.3),
     Statement(9, "Lead wrong, gaps of 15 %", 0.05, lead_of_gaps(BUSY, again=False)),
     Statement(9, "Lead wrong, gaps of 15 %, noise 5 %", 0.05, lead_of_gaps(QUIET, again=False)),
     Statement(9, "Lead not that of a second run", 0.05, lead_of_gaps(BUSY, again=True)),

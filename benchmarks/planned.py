@@ -24,7 +24,9 @@ def main() -> int:
     """Run the studies and print a line each, then one for each kind of trial."""
     parser = argparse.ArgumentParser(prog="benchmarks.planned", description="Predicted and real duration.")
     parser.add_argument("studies", nargs="+", metavar="STUDY[:PROFILE]")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="of each")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="of each"
+    )
     given = parser.parse_args()
     settings = [word for setting in given.settings for word in ("--set", setting)]
     failed = 0

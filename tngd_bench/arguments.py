@@ -71,8 +71,23 @@ def choice(name: str, value: object, options: Iterable[str]) -> str:
     known = tuple(options)
     if isinstance(value, str) and value in known:
         return value
-    accepted = ", ".join(known)
-    raise ValueError(f"{name} must be one of: {accepted}; not {value!r}{suggestion(value, known)}")
+    raise ValueError(
+        f"{name} must be one of: {accepted(value, known)}; not {value!r}{suggestion(value, known)}"
+    )
+
+
+MOST_NAMED = 20
+"""Accepted names that an error lists; of more it has the nearest."""
+
+
+def accepted(word: object, known: Iterable[str], all_of_them: str = "") -> str:
+    """Return the accepted names as a list: all of a few; of many those nearest to `word`, and what prints the rest."""
+    names = list(known)
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names) or "none"
+    near = difflib.get_close_matches(str(word), names, n=5, cutoff=0.4) or names[:5]
+    where = f"; `{all_of_them}` prints all" if all_of_them else ""
+    return f"{', '.join(near)} and {len(names) - len(near)} more{where}"
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:

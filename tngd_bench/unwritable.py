@@ -1,4 +1,4 @@
-"""Reason why something could not be written, in one sentence."""
+"""Reason why something cannot be written, in one sentence, and files in the way that somebody else wrote."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +17,11 @@ def refused_as(kind: Callable[[str], Exception], path: Path, what: str = "") -> 
 def cannot_be_written(what: str, path: Path, error: OSError) -> str:
     """Return e.g. "output reports/x cannot be written: reports is a file, not a folder"; `what` names `path`."""
     return f"{what} cannot be written: {_reason(path, error)}"
+
+
+def is_foreign(path: Path, mark: str) -> bool:
+    """Return whether somebody else wrote the file at `path`: it has content, and not the `mark` that ours have."""
+    return path.is_file() and bool(content := path.read_bytes()) and mark.encode() not in content
 
 
 def _reason(path: Path, error: OSError) -> str:

@@ -94,6 +94,20 @@ def test_energies_have_the_unit_that_fits():
 
 def test_an_exponent_and_its_interval_have_the_same_digits():
     assert quantities.exponent(0.0156, -0.0074, 0.0314) == "0.02 [−0.01, 0.03]"
+    assert quantities.exponent(1.1, -1.0, 3.2) == "1.10 [not determined]"
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-12, 1e15), (0.0, math.inf), (1e-3, 11.0)])
+def test_an_interval_that_determines_nothing_says_so_in_place_of_its_ends(low, high):
+    assert quantities.interval(low, high) == "[not determined]"
+    assert quantities.ratio(1.0, low, high) == "1.00× [not determined]"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.5, 900.0), (0.0, 3.0), (-40.0, 2e5), (0.0, 0.0), (2.0, math.inf)]
+)
+def test_an_interval_that_tells_something_has_its_ends(low, high):
+    assert quantities.interval(low, high) == quantities.span(low, high)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command line as a user meets it: in a process of its own."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -14,8 +15,10 @@ import pytest
 from tngd_bench import __version__
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.study_options import command_line as command_line_of
-from tngd_bench.cli.warnings import tell_ignored, warnings_as_notes
-from tngd_bench.datasets import finder
+from tngd_bench.cli.warnings import search_as_notes, tell_ignored, warnings_as_notes
+from tngd_bench.datasets import finder, mnist
+from tngd_bench.datasets.finder import Place
+from tngd_bench.optimizers import registry
 from tngd_bench.studies.store.reader import OF_NO_TRIAL
 
 HEAVY = {
@@ -126,8 +129,8 @@ BAD_INPUT = {
         ["run", "smoke", "--set", "training.digits.batch_size=999"],
         "batch_size must be <= 320",
     ),
-    "output is a file": (["run", "smoke", "--output", "file"], "output file cannot be written"),
-    "output below a file": (["run", "smoke", "--output", "file/deep"], "cannot be written"),
+    "output is a file": (["run", "smoke", "--output", "file"], "file is a file, not a folder"),
+    "output below a file": (["run", "smoke", "--output", "file/deep"], "file is a file, not a folder"),
     "no results": (["report", "empty"], "has no results store"),
     "results absent": (["report", "absent"], "does not exist"),
     "results a file": (["report", "file"], "file is no packed store"),
@@ -186,6 +189,35 @@ def test_list_names_everything_that_can_be_chosen():
     assert "tngd-adam" not in only.stdout
 
 
+def test_the_settings_of_an_optimizer_are_listed_with_their_defaults(capsys):
+    assert command_line.run(["list", "optimizers", "tngd"]) == 0
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines()}
+    assert list(rows) == list(registry.get("tngd").settings)
+    assert rows["damping"] == "0.01"
+    assert rows["adc_bits"] == "the device's own (ADC resolution)"
+    assert command_line.run(["list", "optimizers", "tgnd"]) == 3
+    assert "did you mean 'tngd'" in capsys.readouterr().err
+
+
+def test_data_are_looked_for_in_the_folder_that_is_named(tmp_path, monkeypatch, capsys):
+    """Also that looking elsewhere is told on stderr, place by place."""
+    monkeypatch.setenv(finder.CACHE_VARIABLE, "before")
+    monkeypatch.setattr(mnist, "PLACES", (Place("nowhere", lambda names: {}),))
+    log = logging.getLogger("tngd_bench.datasets")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "level", log.level)
+    search_as_notes()
+    words = ["plan", "quick", "--data", str(tmp_path)]
+    assert command_line.run(words) == 2
+    told = capsys.readouterr().err
+    assert (
+        f"MNIST was not found. Tried {tmp_path / 'mnist'}: no such files; {tmp_path}: no such files" in told
+    )
+    assert "note: looking for MNIST (train-images-idx3-ubyte" in told
+    assert "; 55.0 MB) at nowhere" in told
+    assert command_line.run([*words[:-1], str(tmp_path / "absent")]) == 3
+
+
 def test_info_is_readable_by_people_and_programs(here):
     found = json.loads(here("info", "--json").stdout)
     assert found["cores"] >= 1
@@ -202,7 +234,7 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_pat
     assert ran.stderr == ""
     lines = ran.stdout.splitlines()
     assert lines[-1] == "report: out/index.html"
-    assert re.fullmatch(r"time: [\d.]+ \w+, planned [\d.]+ \w+", lines[-2])
+    assert re.fullmatch(r"time: [\d.]+ \w+, planned [\d.]+ \w+ by formula", lines[-2])
     counted = re.findall(r"^\[(\d+)/(\d+)\] ", ran.stdout, flags=re.MULTILINE)
     assert counted[-1][0] == counted[-1][1]
     assert f"study smoke: {counted[-1][1]} trials in {len(counted)} processes" in ran.stdout

@@ -140,7 +140,7 @@ def test_a_run_counts_as_the_plan_does(plan, tmp_path):
     assert f"total: {expected}; about" in plan(*(word for change in changes for word in ("--set", change)))[1]
     told = io.StringIO()
     run_study(load_study("mine.toml", changes), tmp_path / "out", make_audience(Console(file=told)))
-    assert f"study mine: {expected}\n" in told.getvalue()
+    assert f"study mine: {expected}; about " in told.getvalue()
     assert re.findall(r"^\[(\d)/6\]", told.getvalue(), re.MULTILINE) == ["2", "4", "5", "6"]
 
 

@@ -5,19 +5,17 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from tngd_bench.analysis import quantities
 from tngd_bench.cli.progress import (
     LiveAudience,
     PlainAudience,
     against_plan,
     make_audience,
-    outcome,
-    remaining_seconds,
 )
-from tngd_bench.studies.file.reading import load_study
 from tngd_bench.studies.plan import forecast
 from tngd_bench.studies.plan.duration_model import RUN_START_S
 from tngd_bench.studies.plan.trials import Extent
+from tngd_bench.studies.run import audience as module
+from tngd_bench.studies.run.audience import outcome, remaining_seconds, rough
 
 
 class FakeTrial:
@@ -35,10 +33,16 @@ class FakeTrial:
 @pytest.fixture
 def plan():
     trials = {str(k): FakeTrial(f"trial {k}", 2.0) for k in range(4)}
-    study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2))
+    study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2), training=(), cost=())
     return SimpleNamespace(
         trials=trials, study=study, extent=Extent.of(trials.values()), again={}, kept_old={}
     )
+
+
+def planned(trials_s):
+    """The seconds of a plan whose trials take so many, of a study without figures."""
+    study = SimpleNamespace(training=(), cost=())
+    return RUN_START_S + trials_s + forecast.report_seconds(study)
 
 
 def run_through(audience, plan, pending):
@@ -57,10 +61,64 @@ def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result
     run_through(make_audience(Console(file=file, width=80)), plan, ["2", "3"])
     assert file.getvalue().splitlines() == [
         "preparing: data",
-        "study s: 8 trials in 4 processes, 4 skipped; 4 trials finished earlier",
+        "study s: 8 trials in 4 processes, 4 skipped; 4 trials finished earlier; "
+        f"about {rough(planned(2.0))} by formula (`tngd-bench plan` times steps too)",
         "[6/8] trial 2; adam failed: defect; ngd skipped: too large",
         "[8/8] trial 3; adam failed: defect; ngd skipped: too large",
     ]
+
+
+def test_once_a_minute_a_line_says_how_long_it_will_take(plan, monkeypatch):
+    """Four trials of 30 s, two at a time, each taking twice as long: after 60 s half is left, and as slow."""
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    for trial in plan.trials.values():
+        trial.predicted_s = 30.0
+    lines = []
+    audience = PlainAudience(lines.append)
+    audience.planned(plan, [*plan.trials])
+    for pair in (("0", "1"), ("2", "3")):
+        for key in pair:
+            audience.started(plan.trials[key])
+        now[0] += 60.0
+        for key in pair:
+            audience.finished(plan.trials[key], [])
+    assert [line for line in lines if "left" in line] == ["60 s, ≈ 61 s left", "2.0 min, ≈ 3 s left"]
+
+
+def test_a_trial_at_work_counts_as_far_as_it_was_predicted(plan, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    for trial in plan.trials.values():
+        trial.predicted_s = 300.0
+    audience = PlainAudience(lambda text: None)
+    audience.planned(plan, ["0", "1"])
+    for key in ("0", "1"):
+        audience.started(plan.trials[key])
+    for passed, told in (
+        (0.0, "0 s, ≈ 5.0 min left"),
+        (150.0, "2.5 min, ≈ 2.5 min left"),
+        (299.0, "5.0 min, ≈ 33 s left"),
+    ):
+        now[0] = 1000.0 + passed
+        assert audience.clock() == told
+    now[0] = 1600.0
+    assert audience.clock() == "10 min, ≈ 63 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (0.2, "1 s"),
+        (119.0, "119 s"),
+        (150.0, "2.5 min"),
+        (6600.0, "110 min"),
+        (9000.0, "2.5 h"),
+    ],
+)
+def test_durations_are_rough(seconds, text):
+    assert rough(seconds) == text
 
 
 def test_results_of_other_code_are_told_with_what_has_changed(plan):
@@ -113,11 +171,9 @@ def test_a_run_is_told_against_its_plan(plan):
     audience = PlainAudience(lambda text: None)
     audience.planned(plan, ["0", "1"])
     assert audience.predicted_s == 2.0  # two trials of 2 s side by side
-    study = load_study("smoke").study
-    page = forecast.report_seconds(study)
-    planned = quantities.seconds(RUN_START_S + 300.0 + page, 2)
-    assert against_plan(312.0, 300.0, study) == f"time: 5.2 min, planned {planned}"
-    assert against_plan(3.0, 0.0, study) == ""
+    assert audience.planned_s == pytest.approx(planned(2.0))
+    assert against_plan(312.0, 300.0) == "time: 5.2 min, planned 5.0 min by formula"
+    assert against_plan(3.0, 0.0) == ""
 
 
 def test_time_left_follows_the_prediction_and_then_experience():

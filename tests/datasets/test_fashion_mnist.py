@@ -36,7 +36,8 @@ def small(cache, monkeypatch, tmp_path):
     for name, content in CONTENTS.items():
         (source / name).write_bytes(content)
     files = tuple(
-        DataFile(f"fashion-{name}", hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()
+        DataFile(f"fashion-{name}", hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in CONTENTS.items()
     )
     monkeypatch.setattr(fashion_mnist, "FILES", files)
     monkeypatch.setattr(fashion_mnist, "PLACES", (fashion_mnist.without_prefix(folder(source)),))

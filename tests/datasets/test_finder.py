@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tngd_bench.datasets import finder
+from tngd_bench.datasets import fashion_mnist, finder, mnist
 from tngd_bench.datasets.finder import DataFile, DataNotFoundError, FetchError, Place, find, folder
 
 CONTENT = {"images": b"some images", "labels": b"some labels"}
-FILES = [DataFile(name, hashlib.sha256(content).hexdigest()) for name, content in CONTENT.items()]
+FILES = [
+    DataFile(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in CONTENT.items()
+]
 
 
 class Source:
@@ -89,6 +91,31 @@ def test_a_failure_names_every_place_and_the_way_by_hand(cache):
         "index",
     ]
     assert not cache.exists()
+
+
+def test_where_is_looked_for_what_and_why_a_place_has_nothing_is_told_as_it_goes(cache, caplog):
+    caplog.set_level("INFO", "tngd_bench.datasets")
+    looked_for(
+        Source("mirror", failure="no answer"), Source("index", {"images": b"?"}), Source("last", CONTENT)
+    )
+    told = [record.getMessage() for record in caplog.records]
+    named = "TOY (images, labels; 0.0 MB)"
+    assert [line for line in told if line.startswith("looking")] == [
+        f"looking for {named} at {place}" for place in ("mirror", "index", "last")
+    ]
+    assert told[1] == "mirror: no answer"
+    assert told[3].startswith("index: images has SHA-256")
+    caplog.clear()
+    looked_for(Source("never", CONTENT))
+    assert not caplog.records
+
+
+def test_the_sizes_told_are_those_of_the_formats():
+    """An IDX file has a head of 4 bytes and 4 for each dimension, then a byte a value."""
+    for samples, images, labels in ((60_000, *mnist.FILES[:2]), (10_000, *mnist.FILES[2:])):
+        assert images.size == 4 + 3 * 4 + samples * 28 * 28
+        assert labels.size == 4 + 4 + samples
+    assert [file.size for file in fashion_mnist.FILES] == [file.size for file in mnist.FILES]
 
 
 @pytest.mark.parametrize("subfolder", ["", "toy"])

@@ -390,6 +390,15 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         chart = energy_chart.energy_chart(view)
         view.results.environment["host_watts"] = 65.0
         measured = energy_chart.energy_chart(view).data.set_index("name")
+        view.results.environment["host_processor"] = "a100"
+        other = energy_chart.energy_chart(view)
+    assert "H100" in chart.heading
+    assert "A100" in other.heading
+    both = pd.concat(
+        [each.data.set_index("name")["rival_j"].dropna() for each in (chart, other)], axis=1, join="inner"
+    )
+    assert len(both)
+    assert (both.iloc[:, 0] != both.iloc[:, 1]).all()
     main, data = calibrations.main, chart.data.set_index("name")
     table = what_if_section.energy_table(calibrations, view.devices).data
     table = table[(table[list(main)] == pd.Series(main)).all(axis=1)].set_index("device")
@@ -605,6 +614,9 @@ def test_a_setting_that_was_quicker_than_the_one_on_the_maps_is_named(records, p
     both["trials"] = records.trials, other(records.trials)
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in both.items()}
     own = Results(dataclasses.replace(records, **joined), clocked=True)
-    words = map_section.quicker_words(map_view.MapView(own, own.calibrations))
+    view = map_view.MapView(own, own.calibrations)
+    stands = " Of the optimizers on a device maps have TNGD alone, not TNGD (copies of the arrays = 64)."
+    assert map_section.device_words(view) == stands
+    words = map_section.quicker_words(view)
     assert ("TNGD (copies of the arrays = 64), " in words) is quicker
     assert ("at N = 1,000,000." in words) is quicker

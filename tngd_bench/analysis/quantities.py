@@ -135,9 +135,22 @@ def items(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(ITEM_NAMES.get(name, name.replace("_", " ")) for name in names))
 
 
-def interval(low: float, high: float) -> str:
-    """Return "[low, high]"."""
+def span(low: float, high: float) -> str:
+    """Return "[low, high]", the ends of what was measured."""
     return f"[{significant(low)}, {significant(high)}]"
+
+
+WIDEST = 1e4
+"""The factor between the ends of an interval, of what is positive, from which it determines nothing."""
+WIDEST_EXPONENT = 2.0
+"""The width from which an exponent's interval decides nothing between linear, quadratic and cubic growth."""
+_NOT_DETERMINED = "[not determined]"
+
+
+def interval(low: float, high: float) -> str:
+    """Return "[low, high]", the ends of a confidence interval; "[not determined]" where they are far apart."""
+    wide = WIDEST * low < high < math.inf if low > 0 else low == 0 and math.isinf(high)
+    return _NOT_DETERMINED if wide else span(low, high)
 
 
 def ratio(value: float, low: float, high: float) -> str:
@@ -147,7 +160,8 @@ def ratio(value: float, low: float, high: float) -> str:
 
 def exponent(value: float, low: float, high: float) -> str:
     """Return "1.05 [1.03, 1.06]": exponents are compared to the hundredth, whatever their size."""
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+    told = f"[{low:.2f}, {high:.2f}]" if high - low < WIDEST_EXPONENT else _NOT_DETERMINED
+    return f"{value:.2f} {told}".replace("-", "−")
 
 
 def _unit(value: float, units: tuple[tuple[float, str], ...], digits: int = 3) -> tuple[float, str]:
@@ -161,7 +175,7 @@ def seconds_with_spread(median: float, low: float, high: float) -> str:
     if not math.isfinite(median):
         return significant(median)
     scale, unit = _duration_unit(median)
-    return f"{significant(median / scale)} {unit} {interval(low / scale, high / scale)}"
+    return f"{significant(median / scale)} {unit} {span(low / scale, high / scale)}"
 
 
 def between_seconds(after: float, by: float) -> str:

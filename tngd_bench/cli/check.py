@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.cli.main import BAD_INPUT, FAILED, complain, explain
-from tngd_bench.cli.option_kinds import PATH, default_option, flag_option, path_option, several_option
+from tngd_bench.cli.option_kinds import (
+    PATH,
+    default_option,
+    file_option,
+    flag_option,
+    path_option,
+    several_option,
+)
 from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.unwritable import cannot_be_written
 
@@ -49,8 +56,8 @@ under --strict, 3 bad configuration or nothing compared. Summaries are written w
 @default_option("--samples", type=click.IntRange(7), default=9, help="Samples a side.")
 @flag_option("--strict", help="Fail, with exit code 2, where a metric is inconclusive.")
 @path_option("--summary", help="Append a Markdown summary to this file.")
-@path_option("--junit", help="Write JUnit XML to this file.")
-@path_option("--json", "as_json_file", help="Write JSON to this file.")
+@file_option("--junit", mark='name="tngd-bench check"', help="Write JUnit XML to this file.")
+@file_option("--json", "as_json_file", mark='"judgements"', help="Write JSON to this file.")
 def command(summary: Path | None, junit: Path | None, as_json_file: Path | None, **asked: Any) -> int:
     """Compare this tree, or STORE, with a baseline and say of every metric whether it got worse.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.option_kinds import PATH, default_option, open_option
+from tngd_bench.cli.option_kinds import FOLDER, PATH, default_option, open_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 
@@ -20,7 +20,7 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 @plugin_option
 @click.argument("a", type=PATH)
 @click.argument("b", type=PATH)
-@default_option("--output", type=PATH, default=Path("reports/compare"), help="Folder for the page.")
+@default_option("--output", type=FOLDER, default=Path("reports/compare"), help="Folder for the page.")
 @open_option
 def command(a: Path, b: Path, output: Path, show: bool) -> int:
     """Compare the results B with the results A: paired ratios, and what differs in study and environment."""

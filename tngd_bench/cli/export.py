@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import BAD_INPUT, OK, complain
-from tngd_bench.cli.option_kinds import PATH, path_option
+from tngd_bench.cli.option_kinds import FOLDER, PATH, file_option
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import tell_ignored
 
@@ -20,12 +20,12 @@ Examples:
 @click.command(epilog=_EPILOG)
 @plugin_option
 @click.argument("results", type=PATH)
-@path_option("--asv", "asv_folder", help="A results folder of asv to add to.")
+@click.option("--asv", "asv_folder", type=FOLDER, help="A results folder of asv to add to.")
 @click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")
 @click.option(
     "--machine", help="asv's name of the machine.  [default: that in the folder with the same processor]"
 )
-@path_option("--pyperf", "pyperf_file", help="A pyperf suite to write.")
+@file_option("--pyperf", "pyperf_file", mark='"tngd_bench_version"', help="A pyperf suite to write.")
 def command(
     results: Path, asv_folder: Path | None, commit: str | None, machine: str | None, pyperf_file: Path | None
 ) -> int:

@@ -11,18 +11,48 @@ from tngd_bench.cli.study_options import plugin_option
 KINDS = ("problems", "optimizers", "devices", "engines", "studies")
 
 
-@click.command("list", epilog="\b\nExamples:\n  tngd-bench list\n  tngd-bench list optimizers\n")
+@click.command(
+    "list",
+    epilog="\b\nExamples:\n  tngd-bench list\n  tngd-bench list optimizers\n  tngd-bench list optimizers tngd\n",
+)
 @plugin_option
 @click.argument("kind", type=click.Choice(KINDS), required=False)
-def command(kind: str | None) -> None:
-    """List problems, optimizers, devices, engines and shipped studies; all of them, or one KIND."""
-    for number, name in enumerate(KINDS if kind is None else (kind,)):
+@click.argument("name", required=False)
+def command(kind: str | None, name: str | None) -> None:
+    """List problems, optimizers, devices, engines and shipped studies; one KIND; or the settings of optimizer NAME."""
+    if name is not None:
+        if kind != "optimizers":
+            raise click.UsageError(f"a NAME is for `list optimizers NAME`, not for {kind}")
+        _print(_settings(name))
+        return
+    for number, each in enumerate(KINDS if kind is None else (kind,)):
         if kind is None:
-            click.echo(("\n" if number else "") + name)
-        rows = _ROWS[name]()
-        width = max(len(label) for label, _ in rows)
-        for label, text in rows:
-            click.echo(f"  {label:<{width}}  {text}".rstrip())
+            click.echo(("\n" if number else "") + each)
+        _print(_ROWS[each]())
+
+
+def _print(rows: list[tuple[str, str]]) -> None:
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, text in rows:
+        click.echo(f"  {label:<{width}}  {text}".rstrip())
+
+
+def _settings(name: str) -> list[tuple[str, str]]:
+    """Return the settings of an optimizer with their defaults, and what each is in words where the name is none."""
+    from tngd_bench.analysis.setting_names import parameter_name, value_text
+    from tngd_bench.optimizers import registry
+    from tngd_bench.spu.description import DEVICE_FIELDS
+
+    try:
+        defaults = registry.get(name).defaults
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    rows = []
+    for key, value in defaults.items():
+        told = "the device's own" if value is None and key in DEVICE_FIELDS else value_text(key, value)
+        words = parameter_name(key)
+        rows.append((key, told if words == key.replace("_", " ") else f"{told}  ({words})"))
+    return rows
 
 
 def _registered(floor: str) -> list[tuple[str, str]]:

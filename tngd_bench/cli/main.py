@@ -15,7 +15,7 @@ import click
 from tngd_bench import __version__, plugins
 from tngd_bench.arguments import suggestion
 from tngd_bench.cli import streams
-from tngd_bench.cli.warnings import note, warnings_as_notes
+from tngd_bench.cli.warnings import note, search_as_notes, warnings_as_notes
 from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
@@ -36,6 +36,7 @@ _VERBS = {
     "new": "tngd_bench.cli.plugins.new",
     "test": "tngd_bench.cli.plugins.test",
     "list": "tngd_bench.cli.listing",
+    "glossary": "tngd_bench.cli.glossary.command",
     "info": "tngd_bench.cli.info",
 }
 
@@ -51,6 +52,11 @@ Examples:
   tngd-bench new optimizer mine         a template of your own, mine.py
   tngd-bench test mine.py               whether it does what every optimizer has to
   tngd-bench info --json                this machine and software
+  tngd-bench glossary confirmed         what a word of a report means
+
+\b
+Documentation: the folder docs of the repository and of the source distribution, from docs/index.md on;
+`make docs` makes a site of it.
 
 \b
 Exit codes: 0 ok, 1 regression or failed check, 2 failed or interrupted, 3 bad input,
@@ -116,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ["MPLBACKEND"] = "agg"
     streams.prepare()
     warnings_as_notes()
+    search_as_notes()
     code = run(arguments)
     unwritten = streams.failure()
     if unwritten is not None and code == OK:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import OK
-from tngd_bench.cli.option_kinds import PATH, flag_option, path_option
+from tngd_bench.cli.option_kinds import FOLDER, PATH, flag_option
 
 _EPILOG = """\b
 Example:
@@ -21,7 +21,7 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 
 @click.command(epilog=_EPILOG)
 @click.argument("places", nargs=-1, required=True, type=PATH, metavar="FOLDER FOLDER...")
-@path_option("--output", required=True, help="Folder for the joined store.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for the joined store.")
 @flag_option("--mixed", help="Join times measured on machines of different classes too.")
 @flag_option("--keep-old", help="Join results of different revisions of the code too.")
 @flag_option("--compress", "packed", help="Pack the store into one file, store.parquet, to be kept or sent.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import FAILED, OK, complain
-from tngd_bench.cli.option_kinds import default_option, path_option
+from tngd_bench.cli.option_kinds import FOLDER, default_option
 from tngd_bench.cli.study_options import command_line, study_options, study_words
 
 _EPILOG = """\b
@@ -22,7 +22,7 @@ On a machine with other work the runs may be too noisy to tell; they then leave 
 @click.command(epilog=_EPILOG)
 @study_options(default="null-runs")
 @default_option("--runs", type=click.IntRange(min=2, max=100), default=3)
-@path_option("--output", help="Folder for the runs.  [default: reports/NAME]")
+@click.option("--output", type=FOLDER, help="Folder for the runs.  [default: reports/NAME]")
 def command(
     study: str, profile: str | None, overrides: tuple[str, ...], runs: int, output: Path | None
 ) -> int:

@@ -1,8 +1,6 @@
 """Progress of a running study: a live line with the time left on a terminal, plain lines elsewhere."""
 
-import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
@@ -13,10 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from tngd_bench.analysis.quantities import seconds as duration
-from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.plan.duration_model import RUN_START_S
-from tngd_bench.studies.plan.forecast import report_seconds
-from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
+from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trials import Trial
 from tngd_bench.studies.run.audience import PlainAudience, outcome
 
@@ -47,10 +42,6 @@ class LiveAudience(PlainAudience):
             transient=True,
         )
         self._task = self._progress.add_task("preparing", total=None)
-        self._running: dict[str, None] = {}
-        self._pending: dict[str, Trial] = {}
-        self._workers = 1
-        self._start = time.monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -66,42 +57,23 @@ class LiveAudience(PlainAudience):
     def planned(self, plan: Plan, pending: Sequence[str]) -> None:
         """Start the bar."""
         super().planned(plan, pending)
-        self._pending = {plan.trials[key].describe(): plan.trials[key] for key in pending}
-        self._workers = plan.study.execution.workers
-        self._start = time.monotonic()
         self._progress.update(self._task, total=self.total, completed=self.done, description="running")
 
     def started(self, trial: Trial) -> None:
         """Show the trial as running."""
-        self._running[trial.describe()] = None
+        super().started(trial)
         self._show()
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Move the bar; print a line where there is no result."""
-        self.done += trial.to_run
-        self._running.pop(trial.describe(), None)
-        self._pending.pop(trial.describe(), None)
+        self._end(trial)
         if missing := outcome(entries):
             self.say(f"{trial.describe()}{missing}")
         self._progress.update(self._task, completed=self.done)
         self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, description=next(iter(self._running), "running"))
-
-    def clock(self) -> str:
-        """Return the time since the first trial could start and the time left; "" before the plan is made."""
-        if not self._pending:
-            return ""
-        elapsed = time.monotonic() - self._start
-        still = predicted_seconds([*self._pending.values()], self._workers)  # trials end in other threads
-        left = remaining_seconds(elapsed, self.predicted_s, still)
-        return f"{_whole(elapsed)}, ≈ {_whole(left)} left"
-
-
-def _whole(seconds: float) -> str:
-    """Return seconds without a fraction, and minutes or hours in two digits."""
-    return duration(float(math.ceil(seconds)), 1 if seconds <= 119 else 2)
+        self._progress.update(self._task, description=next(iter(self._began), "running"))
 
 
 class _Clock(ProgressColumn):
@@ -129,21 +101,7 @@ def _print(console: Console, text: str) -> None:
     console.file.flush()
 
 
-def against_plan(elapsed_s: float, trials_s: float, study: Study) -> str:
-    """Return how long a run took against its plan, of whose trials `trials_s` seconds were left to run; "" where none.
-
-    Start and page are part of both.
-    """
-    planned = RUN_START_S + trials_s + report_seconds(study)
-    return f"time: {duration(elapsed_s, 2)}, planned {duration(planned, 2)}" if trials_s else ""
-
-
-def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: float) -> float:
-    """Return the time left: the prediction for what is left, scaled by how wrong it has been so far.
-
-    The scale starts at the prediction and follows the measured times as they come in, as if a tenth of the whole had
-    already gone as predicted.
-    """
-    prior = 0.1 * predicted_s
-    passed = predicted_s - predicted_left_s
-    return predicted_left_s * (elapsed_s + prior) / (passed + prior) if passed + prior > 0 else 0.0
+def against_plan(elapsed_s: float, planned_s: float) -> str:
+    """Return how long a run took against its plan; "" where that had nothing to run. Both hold start and page."""
+    planned = f"planned {duration(planned_s, 2)} by formula"
+    return f"time: {duration(elapsed_s, 2)}, {planned}" if planned_s else ""

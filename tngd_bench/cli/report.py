@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tngd_bench import arguments
-from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
+from tngd_bench.cli.option_kinds import FOLDER, PATH, default_option, open_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
@@ -39,7 +39,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @plugin_option
 @click.argument("results", type=PATH)
-@path_option("--output", help="Folder for the report.  [default: beside the store]")
+@click.option("--output", type=FOLDER, help="Folder for the report.  [default: beside the store]")
 @default_option(
     "--format",
     "formats",
@@ -73,6 +73,11 @@ Examples:
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
 @click.option(
+    "--host-processor",
+    metavar="NAME",
+    help="Processor of a device's host and of its rivals, for energies.  [default: h100]",
+)
+@click.option(
     "--host-watts",
     type=float,
     help="Power of the measured machine while it works, for energies.  [default: unknown]",
@@ -87,6 +92,7 @@ def command(
     paper: str,
     base_url: str,
     others: tuple[Path, ...],
+    host_processor: str | None,
     host_watts: float | None,
     show: bool,
 ) -> int:
@@ -107,19 +113,13 @@ def command(
     place = output if output is not None else store.path.parent
 
     from tngd_bench.report import build_report
-    from tngd_bench.report.map.energy_chart import HOST_WATTS
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
-    if host_watts is not None:
-        try:
-            watts = arguments.real("--host-watts", host_watts, above=0.0)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
+    read[0] = replace(read[0], environment={**read[0].environment, **_host(host_processor, host_watts)})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
         made = build_report(
@@ -137,6 +137,22 @@ def command(
     if show:
         show_page(made.html)
     return tell_missing(made.missing)
+
+
+def _host(processor: str | None, watts: float | None) -> dict[str, object]:
+    """Return what is asked of the host in energies, as entries of an environment."""
+    from tngd_bench.report.map.energy_chart import HOST_WATTS, PROCESSOR
+    from tngd_bench.spu.processor import Processor
+
+    asked: dict[str, object] = {}
+    try:
+        if watts is not None:
+            asked[HOST_WATTS] = arguments.real("--host-watts", watts, above=0.0)
+        if processor is not None:
+            asked[PROCESSOR] = Processor.named(processor).name
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return asked
 
 
 def _tell(made: "ReportFiles", place: Path, *, shown: bool) -> None:

@@ -71,7 +71,7 @@ def command(
     with writing(place):
         files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(files.results, files.answer))
-    if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
+    if told := against_plan(time.monotonic() - began, audience.planned_s):
         click.echo(told)
     click.echo(f"report: {files.html}")
     missing = tell_missing(files.missing)

@@ -47,4 +47,5 @@ def resumable(audience: PlainAudience, place: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         done = f"{audience.done} of {audience.total} trials are kept in {place}"
         kept = done if audience.total else "nothing ran"
-        raise click.Abort(f"interrupted: {kept}; run the same command without --fresh to go on") from None
+        fresh = " without --fresh" if click.get_current_context().params.get("fresh") else ""
+        raise click.Abort(f"interrupted: {kept}; run the same command{fresh} to go on") from None

@@ -1,6 +1,7 @@
 """Options that name a study: its name, a profile of it, changes of single keys, and plug-ins."""
 
 import functools
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,6 +47,13 @@ def _studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     return [*named, CompletionItem(incomplete, type="file")]
 
 
+def _use_data(context: click.Context, option: click.Parameter, folder: str | None) -> None:
+    from tngd_bench.datasets.finder import CACHE_VARIABLE
+
+    if folder is not None:
+        os.environ[CACHE_VARIABLE] = folder
+
+
 def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the argument `study`, with its `default`, the options `profile` and `overrides`, and --plugin."""
     parts = (
@@ -60,6 +68,14 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
             help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
         ),
         plugin_option,
+        click.option(
+            "--data",
+            type=click.Path(exists=True, file_okay=False),
+            expose_value=False,
+            callback=_use_data,
+            help="Folder with data sets, in which those that are found elsewhere are kept.  [default: that in "
+            "TNGD_BENCH_DATA, or the user's cache]",
+        ),
     )
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
-"""Notes on stderr: files of a store that were left out, and what the package warns of."""
+"""Notes on stderr: files of a store that were left out, what the package warns of, and where it looks for data."""
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,18 @@ def tell_ignored(ignored: Mapping[str, str]) -> None:
         note(f"{name} {reason}; ignored")
     if len(ignored) > _NAMED:
         note(f"{len(ignored) - _NAMED} more files are ignored")
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+def search_as_notes() -> None:
+    """Say where data are looked for, and why a place has none, in a line each: it may take minutes."""
+    logger = logging.getLogger("tngd_bench.datasets")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_Notes()]
 
 
 def warnings_as_notes() -> None:

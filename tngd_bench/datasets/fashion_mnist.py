@@ -7,20 +7,23 @@ each has a prefix, so that files put by hand beside MNIST's are never taken for 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tngd_bench.datasets import DType
+from tngd_bench.datasets import DType, mnist
 from tngd_bench.datasets.finder import DataFile, Place, folder
-from tngd_bench.datasets.mnist import load_images
 from tngd_bench.datasets.places import debian_package, web_folder
 from tngd_bench.datasets.splits import DataSplits
 
 PREFIX = "fashion-"
 FILES = tuple(
-    DataFile(f"{PREFIX}{name}", sha256)
-    for name, sha256 in (
-        ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
-        ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
-        ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
-        ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+    DataFile(f"{PREFIX}{own.name}", sha256, own.size)
+    for own, sha256 in zip(
+        mnist.FILES,
+        (
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+        strict=True,
     )
 )
 _INSTALLED = "/usr/share/datasets/fashion-mnist"
@@ -54,4 +57,4 @@ def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tup
 
     Grey levels are divided by 255 and not standardised, as MNIST's are. Raises DataNotFoundError.
     """
-    return load_images("Fashion-MNIST", FILES, PLACES, train_size, test_size, dtype, shape)
+    return mnist.load_images("Fashion-MNIST", FILES, PLACES, train_size, test_size, dtype, shape)

@@ -26,10 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set: its name and the SHA-256, in hexadecimal, of its uncompressed bytes."""
+    """A file of a data set: its name, and of its uncompressed bytes the SHA-256, in hexadecimal, and the number."""
 
     name: str
     sha256: str
+    size: int
 
     def mismatch(self, content: bytes) -> str | None:
         """Return what is wrong with `content`, or None."""
@@ -53,7 +54,8 @@ class DataNotFoundError(RuntimeError):
         tried = "; ".join(f"{place}: {reason}" for place, reason in attempts)
         super().__init__(
             f"{title} was not found. Tried {tried}. To give it by hand, put {', '.join(names)} (plain or .gz)"
-            f" into a folder and set {CACHE_VARIABLE} to that folder" + (f"; or {hint}" if hint else "")
+            f" into a folder and set {CACHE_VARIABLE} to that folder, or name it by --data"
+            + (f"; or {hint}" if hint else "")
         )
 
 
@@ -124,7 +126,8 @@ def find(
     """Return the files of the data set `title` from the cache or the first of `places` that has them right.
 
     The cache keeps them in `subfolder`; files put by hand beside it are found too. A bad file in the cache is
-    set aside with a warning. Raises DataNotFoundError, which names every place, why it failed and the `hint`.
+    set aside with a warning. Every place asked beyond it is logged, and why it failed. Raises DataNotFoundError, which
+    names all of them and the `hint`.
     """
     cache = cache_directory() / subfolder
     local = (folder(cache), folder(cache.parent))
@@ -137,13 +140,17 @@ def find(
             break
         is_local = place in local
         if not is_local:
-            _log.info("looking for %s at %s", title, place.description)
+            named = ", ".join(file.name for file in missing)
+            amount = sum(file.size for file in missing) / 1e6
+            _log.info("looking for %s (%s; %.1f MB) at %s", title, named, amount, place.description)
         try:
             given = place.fetch([file.name for file in missing])
         except FetchError as error:
             attempts.append((place.description, str(error)))
             if is_local:
                 _warn(f"{place.description}: {error}; looking elsewhere")
+            else:
+                _log.info("%s: %s", *attempts[-1])
             continue
         wrong = {f.name: why for f in missing if f.name in given and (why := f.mismatch(given[f.name]))}
         good = {name: content for name, content in given.items() if name not in wrong}
@@ -152,6 +159,8 @@ def find(
             sources.append(place.description)
         if len(good) < len(missing):
             attempts.append((place.description, ", ".join(wrong.values()) or "no such files"))
+            if not is_local:
+                _log.info("%s: %s", *attempts[-1])
         if is_local:
             for name, why in wrong.items():
                 _set_aside(Path(place.description), name, why)

@@ -16,8 +16,12 @@ from tngd_bench.datasets.finder import DataFile, find, user_path
 from tngd_bench.datasets.places import web_folder
 
 SQUAD = "squad-v1.1"
-TRAIN = DataFile("train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955")
-TEST = DataFile("dev-v1.1.json", "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9")
+TRAIN = DataFile(
+    "train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955", 30_288_272
+)
+TEST = DataFile(
+    "dev-v1.1.json", "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9", 4_854_279
+)
 _MIRROR = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
 _ORDER_SEED = 0
 

@@ -196,7 +196,7 @@ class OptimizerEntry:
         for name, value in settings.items():
             if name not in self.settings:
                 hint = arguments.suggestion(name, self.settings)
-                accepted = ", ".join(self.settings)
+                accepted = arguments.accepted(name, self.settings, f"tngd-bench list optimizers {self.name}")
                 raise ValueError(f"{self.name} has no setting {name!r}{hint} (it has: {accepted})")
             with _own_code(f"{self.name}: the check of {name} = {value!r}"):
                 self.settings[name].check(name, value)

@@ -132,7 +132,7 @@ class ProblemEntry:
         given: dict[str, Option] = {}
         for name, value in options.items():
             if name not in self.options:
-                accepted = ", ".join(self.options) or "none"
+                accepted = arguments.accepted(name, self.options)
                 hint = arguments.suggestion(name, self.options)
                 raise ValueError(f"{self.name} has no option {name!r}{hint} (it has: {accepted})")
             self.options[name].check(name, value)

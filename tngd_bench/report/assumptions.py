@@ -19,6 +19,7 @@ from tngd_bench.report.document.tables import Cell, Column, Table, table_of, wor
 from tngd_bench.spu.sources import GRADES
 from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
+from tngd_bench.studies.store.environment import processor_words, setting_words
 from tngd_bench.studies.store.numbers_changed import changes_in_words
 
 
@@ -161,10 +162,8 @@ def _stopping(study: Mapping[str, Any]) -> str:
 
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return the meaning of each clock and the assumptions, as pairs of a term and a sentence."""
-    told = {
-        name: environment.get(name, "not stated") for name in ("threads_cost", "threads_training", "dtype")
-    }
-    processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
+    told = {name: setting_words(environment, name) for name in ("threads_cost", "threads_training", "dtype")}
+    processor = processor_words(environment)
     return (
         (
             "Measured",

@@ -80,6 +80,11 @@ def test_statements_name_their_condition():
     always = BreakEven("ngd-gram", N, 10, None, 10.0, 10.0, 40.0, 0.0, 10.0, 1e5)
     assert "ahead of NGD (Gram) at every m in range" in always.text(known, "tngd")
     assert "on an unlimited link" in always.text(known, "tngd")
+    open_ = BreakEven("ngd-gram", N, 10, 5e10, 2560.0, 10.0, float("inf"), 0.0, 10.0, 1e5)
+    assert open_.text(known, "tngd") == (
+        "TNGD against NGD (Gram): within its error the prediction does not tell whether they cross "
+        "(m = 10 to 100,000) at 50 Gb/s (N = 100,000, d_z = 10, b varied)"
+    )
     early = BreakEven("ngd-gram", N, 10, 5e10, float("inf"), 5000.0, float("inf"), 80.0, 10.0, 1e5)
     doubt = "Within its error the prediction may cross from m ≈ 5,000 on"
     assert f"TNGD is ahead below m ≈ 80 only. {doubt}" in early.text(known, "tngd")

@@ -491,3 +491,11 @@ def test_a_run_that_is_not_complete_is_said_to_be_none(study):
     assert told(answer(Results(whole)), "Not complete") is None
     part = told(answer(Results(dataclasses.replace(whole, runs=6, missing=2))), "Not complete")
     assert part.text.startswith("2 of 6 processes of this study have no result yet")
+
+
+def test_the_facts_name_the_processors_of_all_machines(study):
+    study.cost("tngd", 100, 1e-3)
+    told = " ".join(answered(study, cpu="A", mixed=["A", "B"], threads_cost=1).facts)
+    assert "Digital: one thread of 2 machines (A; B), measured." in told
+    told = " ".join(answered(study, cpu="A", unlike={"threads_cost": [1, 2]}, threads_cost=1).facts)
+    assert "Digital: 1 or 2 threads of A, measured." in told

@@ -134,7 +134,7 @@ def test_data_of_somebody_else_beside_a_figure_stay(tmp_path, capsys):
         "link_rate=1e9,1e12",
     ]
     assert run([*words, "--figure", str(tmp_path / "link.svg")]) == 3
-    assert "link.csv exists, and is of no figure" in capsys.readouterr().err
+    assert "no sweep wrote" in capsys.readouterr().err
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 

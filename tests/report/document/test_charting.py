@@ -196,3 +196,11 @@ def test_labels_wider_than_a_figure_are_set_on_several_lines():
         0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= figure.bbox.width for text in drawn
     )
     assert charting.folded(label).replace("\n", " ") == label
+
+
+def test_no_line_of_a_label_ends_within_an_equation():
+    text = "TNGD (damping = 0.001, link rate = 50 Gb/s, t = 50 τ)"
+    for width in range(22, 60):
+        lines = charting.folded(text, width).split("\n")
+        assert not any(line.rstrip().endswith("=") or line.lstrip().startswith("=") for line in lines)
+        assert " ".join(lines) == text

@@ -1,5 +1,6 @@
 """The answer on one side and as a comment on a pull request: nothing lost, nothing that acts, never too long."""
 
+import dataclasses
 import re
 
 import pandas as pd
@@ -32,6 +33,17 @@ def section(title="Cost", rows=2):
         f"t-{title}", "Times.", ("optimizer", "time"), [(f"o{n}", "1 ms") for n in range(rows)]
     )
     return Section("cost", title, points=("A point.",), tables=(table,), charts=PICTURES)
+
+
+def test_a_document_says_which_rows_it_leaves_out_and_leaves_none_out_of_a_whole_table():
+    long = section(rows=markdown.ROWS_SHOWN + 3)
+    text = markdown.markdown("A study", [], [long], "")
+    assert text.count("| 1 ms |") == markdown.ROWS_SHOWN
+    assert "3 more rows on the page and in data/t-Cost.csv." in text
+    whole = dataclasses.replace(long, tables=(dataclasses.replace(long.tables[0], whole=True),))
+    text = markdown.markdown("A study", [], [whole], "")
+    assert text.count("| 1 ms |") == markdown.ROWS_SHOWN + 3
+    assert "more row" not in text
 
 
 def test_one_side_has_the_whole_answer_and_the_pictures():

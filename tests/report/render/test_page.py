@@ -9,13 +9,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.report import build_report
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.outline import contents
 from tngd_bench.report.render import markdown
-from tngd_bench.report.render.page import render
+from tngd_bench.report.render.page import render, unbroken
 
 FRONT = ["pictures", "what-if", "tolerance", "joules", "learning", "map"]
 FOLDED = ["map-more", "what-if-more", "cost", "scaling", "split", "numbers", "convergence", "noise"]
@@ -277,3 +279,16 @@ def test_what_was_chosen_stands_under_what_the_numbers_rest_on(make):
 def test_ignored_files_of_the_store_are_named(make):
     damaged = dataclasses.replace(make(sizes=(), training=False), ignored={"trials/abc.json": "torn"})
     assert "trials/abc.json" in page_without_figures(damaged)[0]
+
+
+@given(st.text(alphabet="ab=<&-\"' K1≥", max_size=40))
+def test_what_stays_on_one_line_is_the_same_text_and_no_other_markup(text):
+    bare = re.sub(r'<span class="unbroken">(.*?)</span>', r"\1", str(unbroken(text)))
+    assert "<" not in bare
+    assert html.unescape(bare) == text
+
+
+def test_no_line_ends_within_an_equation_an_option_or_a_name_with_a_hyphen():
+    told = "L-BFGS and K-FAC (lr = 0.1, p ≤ 5 %; N = 1,000,567) by --host-watts, not digits-mlp"
+    kept = ["L-BFGS", "K-FAC", "(lr = 0.1,", "p ≤ 5", "N = 1,000,567)", "--host-watts"]
+    assert re.findall(r">(.*?)</span>", str(unbroken(told))) == kept

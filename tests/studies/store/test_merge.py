@@ -10,7 +10,7 @@ import pytest
 from tests.studies.store.test_store import STORE_V1
 from tngd_bench.cli.main import run as command_line
 from tngd_bench.studies.errors import StoreError
-from tngd_bench.studies.store.environment import difference
+from tngd_bench.studies.store.environment import difference, processor_words, processors, setting_words
 from tngd_bench.studies.store.merge import merge_stores
 from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.records import read_records
@@ -79,6 +79,25 @@ def test_times_of_unlike_machines_are_refused_unless_asked_for(make, tmp_path, f
     merged = merge_stores(parts, tmp_path / "whole", mixed=True)
     assert merged.trials == 2
     assert find_store(merged.path).environment().get("mixed") == (["a", "other"] if field == "cpu" else None)
+
+
+def test_the_processors_of_all_machines_are_kept_and_told_however_often_stores_are_merged(make, tmp_path):
+    """Two merged, and the third joined to both: the words of pages and of the terminal name all three."""
+    parts = [make(name, {f"k{name}": "ok"}, environment={**HERE, "cpu": name}) for name in ("A", "B", "C")]
+    two = merge_stores(parts[:2], tmp_path / "two", mixed=True)
+    three = merge_stores([two.path.parent, parts[2]], tmp_path / "three", mixed=True)
+    environment = find_store(three.path).environment()
+    assert processors(environment) == ["A", "B", "C"]
+    assert processor_words(environment) == "3 machines (A; B; C)"
+    threads = [make(f"t{n}", {f"kt{n}": "ok"}, environment={**HERE, "threads_cost": n}) for n in (1, 2, 1)]
+    both = merge_stores(threads[:2], tmp_path / "both", mixed=True)
+    all_of_them = merge_stores([both.path.parent, threads[2]], tmp_path / "all", mixed=True)
+    environment = find_store(all_of_them.path).environment()
+    assert setting_words(environment, "threads_cost") == "1 or 2"
+    assert (setting_words(environment, "threads_training"), setting_words({}, "dtype")) == ("1", "not stated")
+    assert processor_words({"cpu": "A"}) == "A"
+    assert processor_words({"cpu": "A", "gpu": "H"}) == "H"
+    assert processor_words({}) == "a processor not recorded"
 
 
 def test_another_instruction_set_is_another_machine_where_both_say_which():

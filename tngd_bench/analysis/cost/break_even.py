@@ -143,6 +143,12 @@ class BreakEven:
     extrapolated: bool = False
     not_stated: tuple[str, ...] = ()
 
+    @property
+    def undetermined(self) -> bool:
+        """Whether the interval of a crossing holds every m of the range, and none; a bound is what it is."""
+        crossing = np.isfinite(self.rows_m) and not self.not_stated
+        return bool(crossing and self.low <= self.smallest * (1 + 1e-9) and np.isinf(self.high))
+
     def text(self, infos: Infos, device: str) -> str:
         """Return the statement with its conditions."""
         if not self.not_stated:
@@ -161,6 +167,9 @@ class BreakEven:
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
         early = f". It is ahead below m ≈ {_rounded(self.below)} too" if self.below else ""
+        if self.undetermined:
+            untold = "within its error the prediction does not tell whether they cross"
+            return f"{name} against {rival}: {untold} ({span}) {where}"
         if np.isinf(self.rows_m):
             doubt = (
                 ""

@@ -34,13 +34,17 @@ _MODELLED = [c.WRITE_S, c.RELAX_S, c.READ_S]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A median ratio of paired times with its 95 % interval; `pairs` iterations, `processes` processes."""
+    """A median ratio of paired times with its 95 % interval; `pairs` iterations, `processes` processes.
+
+    `p` is the two-sided p-value of a ratio of 1, 1.0 where there is one process.
+    """
 
     value: float
     low: float
     high: float
     pairs: int
     processes: int
+    p: float
 
     @property
     def decided(self) -> bool:
@@ -150,15 +154,14 @@ def paired_ratio(
     every = np.concatenate(blocks)
     value = float(np.median(every))
     if len(blocks) == 1:
-        low, high = float(every.min()), float(every.max())
+        low, high, p = float(every.min()), float(every.max()), 1.0
     else:
         logs = [float(np.log(np.median(block))) for block in blocks]
         stopped = c.PRECISION in costs and bool(costs[c.PRECISION].notna().any())
-        half = enough_processes.half_width(
-            logs, enough_processes.LEVEL if stopped else enough_processes.LOOKED_AT
-        )
+        level = enough_processes.LEVEL if stopped else enough_processes.LOOKED_AT
+        half, p = enough_processes.half_width(logs, level), enough_processes.p_value(logs, level)
         low, high = (float(np.exp(np.mean(logs) + side * half)) for side in (-1.0, 1.0))
-    return Ratio(value, min(low, value), max(high, value), len(every), len(blocks))
+    return Ratio(value, min(low, value), max(high, value), len(every), len(blocks), p)
 
 
 def paired_quotients(

@@ -1,28 +1,39 @@
-"""The cheapest second-order optimizer at each size, and whether its lead over the runner-up is confirmed."""
+"""The cheapest second-order optimizer at each size, and whether its lead over the runner-up is confirmed.
+
+Leads that one sentence or table tells together are corrected for their number (`together`).
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.statistics.paired import LEVEL, holm
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.studies.store import columns as c
 
 _NORMAL_95 = 1.96
 WITHIN_SPREAD = "within run-to-run spread"
+AMONG_MANY = "not confirmed among so many comparisons"
 
 
 @dataclass(frozen=True)
 class Lead:
-    """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it."""
+    """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it.
+
+    `choices`: of how many it is the quickest, where the runner-up is not simply the next. `adjusted_p`: see `together`.
+    """
 
     parameters: int
     optimizer: str
     runner_up: str | None
     ratio: iteration_cost.Ratio | None
     run_spread: RunSpread = ASSUMED
+    choices: int = 1
+    adjusted_p: float = 0.0
 
     @property
     def decided(self) -> bool:
@@ -38,15 +49,47 @@ class Lead:
             return "untested"
         if not self.decided:
             return "lead over the runner-up not confirmed"
-        return WITHIN_SPREAD if self.ratio.value < self.least(self.ratio) else ""
+        if self.ratio.value < math.exp(2.0 * self._error(self.ratio)):
+            return WITHIN_SPREAD
+        return AMONG_MANY if self.adjusted_p > 1.0 - LEVEL else ""
 
-    def least(self, ratio: iteration_cost.Ratio) -> float:
-        """Return the ratio below which another run of the study may well tell otherwise.
+    @property
+    def p(self) -> float:
+        """How likely such a lead is where nobody leads: in this run, or with what another run is shifted by.
 
-        Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
+        The larger of the two, times the `choices`; 1.0 without a test.
         """
+        if self.ratio is None or not self.ratio.tested:
+            return 1.0
+        another_run = math.erfc(abs(math.log(self.ratio.value)) / self._error(self.ratio) / math.sqrt(2.0))
+        return min(1.0, self.choices * max(self.ratio.p, another_run))
+
+    def _error(self, ratio: iteration_cost.Ratio) -> float:
+        """Return the standard error of the logarithm of this run's `ratio` and of √2·σ_run together."""
         error = math.log(ratio.high / ratio.low) / (2.0 * _NORMAL_95)
-        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread.value))
+        return math.hypot(error, math.sqrt(2.0) * self.run_spread.value)
+
+
+def together(found: Sequence[Lead]) -> tuple[Lead, ...]:
+    """Return the leads that one sentence or table tells, each with its p-value after Holm's correction."""
+    adjusted = holm([lead.p for lead in found])
+    return tuple(replace(lead, adjusted_p=p) for lead, p in zip(found, adjusted, strict=True))
+
+
+def duel(part: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[str, Lead] | None:
+    """Return the quickest device of `part` (one size), and the lead: its own or its quickest second-order rival's.
+
+    None where either is missing.
+    """
+    ranked = by_median(part)
+    devices = [label for label in ranked if infos[label].modelled]
+    rivals = [label for label in ranked if infos[label].second_order and not infos[label].modelled]
+    if not devices or not rivals:
+        return None
+    first, second = sorted((devices, rivals), key=lambda labels: ranked.index(labels[0]))
+    ratio = iteration_cost.paired_ratio(part, second[0], first[0])
+    size = int(part[c.PARAMETERS].iloc[0])
+    return devices[0], Lead(size, first[0], second[0], ratio, run_spread, choices=len(first))
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +109,7 @@ def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) ->
         runner_up = names[1] if len(names) > 1 else None
         ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, names[0])
         found.append(Lead(int(str(parameters)), names[0], runner_up, ratio, run_spread))
-    return tuple(found)
+    return together(found)
 
 
 def by_median(costs: pd.DataFrame) -> list[str]:

@@ -17,6 +17,7 @@ from tngd_bench.analysis.findings import paragraphs
 from tngd_bench.analysis.findings.paragraphs import Duel, Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.studies.store import columns as c
+from tngd_bench.studies.store.environment import processor_words, setting_words
 
 INCOMPLETE = "Not complete"
 """The term of the paragraph that says what has not run yet."""
@@ -199,9 +200,10 @@ def _ranking(results: Results) -> str:
 
 def _facts(results: Results) -> tuple[str, ...]:
     environment = results.environment
-    processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
-    threads = None if environment.get("gpu") else environment.get("threads_cost")
-    on = "" if threads is None else f"{'one thread' if threads == 1 else f'{threads} threads'} of "
+    processor = processor_words(environment)
+    threads = setting_words(environment, "threads_cost")
+    counted = "one thread" if threads == "1" else f"{threads} threads"
+    on = f"{counted} of " if environment.get("threads_cost") and not environment.get("gpu") else ""
     facts = [f"Digital: {on}{processor}, measured."] if len(results.cost_summary) else []
     if not facts:
         facts = [f"Run on {processor}."]

@@ -77,25 +77,20 @@ def duels(results: Results) -> tuple[list[Duel], int]:
     with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The number is
     that of the sizes where nobody leads for that.
     """
-    infos, found, open_sizes = results.infos, [], 0
+    found, open_sizes = [], 0
     costs = results.timed_costs.assign(total_s=lambda frame: frame["at_least_s"])
     bounded = set(results.unstated("cost"))
     for setting, every in c.groups(costs, iteration_cost.SETTING[1:]):
         sections = [part for _, part in every.groupby(c.GROUP, sort=True)]
         part = max(sections, key=lambda part: part[c.OPTIMIZER].nunique())
-        ranked = leads.by_median(part)
-        device = next((label for label in ranked if infos[label].modelled), None)
-        rival = leads.strongest_digital(part, infos)
-        if device is None or rival is None:
-            continue
-        first, second = (device, rival) if ranked.index(device) < ranked.index(rival) else (rival, device)
-        if first == device and device in bounded:
+        met = leads.duel(part, results.infos, results.run_spread)
+        if met is not None and met[1].optimizer in bounded:
             open_sizes += 1
-            continue
-        ratio = iteration_cost.paired_ratio(part, second, first)
-        lead = Lead(int(setting[c.PARAMETERS]), first, second, ratio, results.run_spread)
-        found.append(Duel(setting, device, lead))
-    return found, open_sizes
+        elif met is not None:
+            found.append((setting, *met))
+    corrected = leads.together([lead for *_, lead in found])
+    told = [Duel(setting, device, lead) for (setting, device, _), lead in zip(found, corrected, strict=True)]
+    return told, open_sizes
 
 
 def name(results: Results, label: str) -> str:

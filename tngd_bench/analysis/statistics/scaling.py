@@ -30,6 +30,7 @@ import pandas as pd
 from scipy import stats
 
 from tngd_bench.analysis.arrays import Array
+from tngd_bench.analysis.quantities import WIDEST_EXPONENT
 from tngd_bench.analysis.statistics.resampling import resampled_medians
 from tngd_bench.studies.store import columns as c
 
@@ -37,8 +38,6 @@ MINIMUM_SIZES = 5
 DEFAULT_DRAWS = 400
 CONFIDENCE = 0.95
 LARGEST_EXPONENT = 5.0
-# An interval this wide decides nothing between linear, quadratic and cubic growth.
-UNDETERMINED_WIDTH = 2.0
 STEP_F = 4.0
 
 
@@ -53,7 +52,7 @@ class Exponent:
     @property
     def determined(self) -> bool:
         """Whether the data decide: the interval is finite and narrower than 2."""
-        return bool(np.isfinite(self.value) and self.high - self.low < UNDETERMINED_WIDTH)
+        return bool(np.isfinite(self.value) and self.high - self.low < WIDEST_EXPONENT)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import click
 
 from tngd_bench.cli.option_kinds import FILE, flag_option, print_json
 from tngd_bench.cli.predict import options, sweep
-from tngd_bench.unwritable import refused_as
+from tngd_bench.unwritable import is_foreign, refused_as
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Prediction
@@ -87,12 +87,15 @@ def _swept(
 
 def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) -> None:
     from tngd_bench.report.cost.prediction_chart import formats, write_prediction
+    from tngd_bench.studies.store import columns as c
 
     if figure.suffix.lower() not in formats():
         raise click.UsageError(f"--figure takes a name ending in {', '.join(formats())}, not {str(figure)!r}")
     data = figure.with_suffix(".csv")
-    if data.exists() and not any(figure.with_suffix(ending).exists() for ending in formats()):
-        raise click.UsageError(f"{data} exists, and is of no figure; choose another name for --figure")
+    if is_foreign(data, c.NOT_STATED) or (figure.exists() and not data.exists()):
+        raise click.UsageError(
+            f"no sweep wrote {data if data.exists() else figure}, and one would replace it; choose another --figure"
+        )
     sizes = {"parameters": f"N = {p.work.parameters:,}", "batch": f"b = {p.work.batch_size}"}
     where = ", ".join(text for key, text in sizes.items() if key != name)
     with refused_as(click.UsageError, figure, f"--figure {figure}"):

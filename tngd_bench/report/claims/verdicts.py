@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 
 import pandas as pd
@@ -268,7 +269,7 @@ def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdi
     titles = ("claim", "verdict", "numbers that decide", "measured on: study, profile, length")
     caption = "A verdict holds for this machine and these settings; “conditional” names what it holds for."
     anchors = tuple(_anchor(verdict) for verdict in found)
-    return text_table("verdicts-table", caption, titles, rows, data, anchors)
+    return replace(text_table("verdicts-table", caption, titles, rows, data, anchors), whole=True)
 
 
 def rule_with_date(verdict: Verdict, infos: Infos) -> str:

@@ -66,13 +66,16 @@ def leads_table(results: Results) -> Table:
     """Return the cheapest second-order optimizer at every size that was timed, and whether its lead is confirmed."""
     infos, rows = results.infos, []
     for setting, part in c.groups(results.finished_costs, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]):
-        for lead in leads.leads(part, infos, results.run_spread):
-            ratio = lead.ratio
-            ends = (np.nan,) * 3 if ratio is None else (ratio.value, ratio.low, ratio.high)
-            named = lead.parameters, lead.optimizer, lead.runner_up or ""
-            rows.append((*setting.values(), *named, *ends, lead.doubt or "confirmed"))
+        rows += [(setting, lead) for lead in leads.leads(part, infos, results.run_spread)]
+    corrected = leads.together([lead for _, lead in rows])
+    told = []
+    for (setting, _), lead in zip(rows, corrected, strict=True):
+        ratio = lead.ratio
+        ends = (np.nan,) * 3 if ratio is None else (ratio.value, ratio.low, ratio.high)
+        named = lead.parameters, lead.optimizer, lead.runner_up or ""
+        told.append((*setting.values(), *named, *ends, lead.doubt or "confirmed"))
     names = [c.GROUP, c.BATCH_SIZE, c.OUTPUTS, c.PARAMETERS, c.OPTIMIZER]
-    data = pd.DataFrame(rows, columns=[*names, "runner_up", "ratio", "low", "high", "lead"])
+    data = pd.DataFrame(told, columns=[*names, "runner_up", "ratio", "low", "high", "lead"])
     columns = (
         tables.SECTION,
         amount("N", c.PARAMETERS),

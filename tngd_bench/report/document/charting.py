@@ -133,8 +133,9 @@ def panels(height_inches: float, rows: int, columns: int = 1, **shared: Any) -> 
 
 
 def folded(text: str, characters: int = 26) -> str:
-    """Return a label on as many lines as it takes: one with many settings is wider than a figure."""
-    return textwrap.fill(text, characters, break_on_hyphens=False)
+    """Return a label on as many lines as it takes, none of which ends within an equation such as "d_z = 10"."""
+    together = text.replace(" = ", "\u00a0=\u00a0")
+    return textwrap.fill(together, characters, break_on_hyphens=False).replace("\u00a0", " ")
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:

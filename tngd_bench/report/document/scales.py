@@ -21,6 +21,8 @@ Scale = Callable[[Axes, str], None]
 """Sets scale and ticks of the axis "x" or "y" of axes."""
 _FEWEST_TICKS = 3  # on a logarithmic axis
 _ONE_VALUE = 1.0 + 1e-6
+_PLAIN = 1000
+"""Counts below it are written out, in place of a power of ten."""
 _TICKS, _WIDE_TICKS = 12, 6
 """Ticks of a logarithmic axis at most, and side by side where each is as long as "100 Gb/s"."""
 
@@ -33,6 +35,8 @@ def axis(axes: Axes, which: str, label: str, scale: Scale | None = None) -> None
 
 
 def _decade(value: float) -> str:
+    if 1 <= value < _PLAIN:
+        return f"{value:g}"
     exponent = math.floor(math.log10(value) + 1e-9)
     leading = float(f"{value / 10.0**exponent:.3g}")
     return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
@@ -59,7 +63,7 @@ def _log(axes: Axes, which: str, text: Callable[[float], str]) -> None:
 
 
 log_counts = partial(_log, text=_decade)
-"""Ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
+"""Ticks 10, 10³, 10⁴, … and 20, 2·10³, 5·10³ when the range is short."""
 log_seconds = partial(_log, text=round_seconds)
 """Ticks 10 µs, 1 ms, …"""
 log_joules = partial(_log, text=_round_joules)

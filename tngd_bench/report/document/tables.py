@@ -95,7 +95,8 @@ RECORDS = words("records", lambda row: short_keys(row.keys))
 class Table:
     """A table: `name` (a slug), caption, columns, rows of text (the first cell names the row), data behind it.
 
-    `anchors`: for each row the place on the page that its first cell leads to; none where left out.
+    `anchors`: for each row the place on the page that its first cell leads to; none where left out. `whole`: a document
+    has all rows, and not the first ones.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     data: pd.DataFrame
     anchors: tuple[str, ...] = ()
+    whole: bool = False
 
     def without_records(self) -> Table:
         """Return the table without its columns of records."""

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import rated_seconds
 from tngd_bench.report.document import charting, scales, slugs
@@ -21,19 +22,20 @@ from tngd_bench.report.map.map_view import MapView
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
 
-PROCESSOR = "h100"
+PROCESSOR = "host_processor"
 HOST_WATTS = "host_watts"
-"""Key of an environment: power of the measured machine as `tngd-bench report --host-watts` gives it."""
+"""Keys of an environment: the processor and the power of the measured machine that `tngd-bench report` was given."""
+DEFAULT_PROCESSOR = "h100"
 _HOST, _DEVICE, _RIVAL = "host", "device", "digital rival"
 _LOOK: dict[str, dict[str, Any]] = {
-    _HOST: {"color": PARTS["digital"].light, "label": "host, at its rated power"},
+    _HOST: {"color": PARTS["digital"].light, "label": "host"},
     _DEVICE: {
         "color": PARTS["write"].light,
         "hatch": "////",
         "edgecolor": PAPER.light,
         "label": "device, priced items",
     },
-    _RIVAL: {"color": PARTS["relax"].light, "label": "digital rival, at the same power"},
+    _RIVAL: {"color": PARTS["relax"].light, "label": "digital rival"},
 }
 _UNKNOWN: dict[str, Any] = {"fill": False, "linestyle": ":", "edgecolor": PARTS["read"].light}
 
@@ -66,6 +68,11 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
         yield _Bar(title, host, bill.at_least, unpriced=quantities.items(bill.not_stated))
 
 
+def host_processor(results: Results) -> Processor:
+    """Return the processor that makes a device's host, and a rival's, in every energy of a page."""
+    return Processor.named(str(results.environment.get(PROCESSOR, DEFAULT_PROCESSOR)))
+
+
 def host_joules(use: DeviceUse, it: Iteration, processor: Processor) -> float | None:
     """Return the least joules of a device's host; None where memory is short."""
     return _joules(use.rated_host_seconds(it, processor, use.device.upload), processor)
@@ -96,7 +103,7 @@ def _joules(seconds: float | None, processor: Processor) -> float | None:
 @figure_of("what-if", "energy per iteration, host and rival included", place=1)
 def energy_chart(view: MapView) -> Chart | None:
     """Draw a bar per device, split into its host and what has a price, under those of the digital rivals."""
-    processor = Processor.named(PROCESSOR)
+    processor = host_processor(view.results)
     bars = [*_bars(view, processor), *_measured(view)]
     known = [value for bar in bars for value in (bar.host, bar.device, bar.rival) if value]
     if not known:
@@ -113,7 +120,9 @@ def energy_chart(view: MapView) -> Chart | None:
     axes.set_xlim(*ends)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("joules per iteration, modelled")
-    for look in (*_LOOK.values(), {**_UNKNOWN, "label": "unknown: no price, or memory is short"}):
+    rated = f" on {processor.title}, at {processor.power_watt:g} W"
+    looks = (look | {"label": look["label"] + rated * (part != _DEVICE)} for part, look in _LOOK.items())
+    for look in (*looks, {**_UNKNOWN, "label": "unknown: no price, or memory is short"}):
         axes.barh([0], [0], left=ends[0], **look)
     charting.legend_below(figure, axes, columns=2)
     return _described(bars, processor, view, figure)
@@ -147,13 +156,13 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         said += f"A device's host alone takes at least {quantities.joules(min(hosts))}."
     data = pd.DataFrame([vars(bar) for bar in bars]).astype({"host": float, "device": float, "rival": float})
     return Chart(
-        slugs.slug("energy", PROCESSOR),
+        slugs.slug("energy", processor.name),
         f"Energy per iteration with the host on {processor.title} ({where})",
         f"Modelled joules of an iteration at {where}. {said}".strip(),
         f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source}), lower bounds. "
         "Device: items with a price; a dotted end has items without one, which are unknown. The energy of a host that "
-        "waits is not counted. The power of the measured machine is not recorded; “tngd-bench report --host-watts” "
-        "states it.",
+        "waits is not counted. “tngd-bench report --host-processor” takes another processor. Its --host-watts states "
+        "the power of the measured machine, which is not recorded.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}

@@ -12,7 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.break_even import BreakEven
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.cost.iteration_cost import SETTING, paired_ratio
-from tngd_bench.analysis.cost.leads import Lead
+from tngd_bench.analysis.cost.leads import Lead, together
 from tngd_bench.analysis.cost.rates import uncounted
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.map.cost_map import cheapest
@@ -79,7 +79,8 @@ def map_section(view: MapView) -> Section:
         TITLE,
         prose="Which second-order optimizer has the shortest step, predicted at sizes that were not run. “Exact” maps "
         f"leave out K-FAC, since it solves an approximate system. Models are the family of {problem}, with d_z = "
-        f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.{quicker_words(view)}",
+        f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.{device_words(view)}"
+        f"{quicker_words(view)}",
         points=tuple(_points(view)),
         charts=charts_of("map", view),
         tables=(
@@ -89,9 +90,24 @@ def map_section(view: MapView) -> Section:
     )
 
 
+def device_words(view: MapView) -> str:
+    """Return which optimizer stands for all of those on a device, where several were timed; "" for one."""
+    infos, device = view.infos, view.calibrations.device_label
+    timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)[
+        c.OPTIMIZER
+    ].unique()
+    others = [infos[label].title for label in timed if infos[label].modelled and label != device]
+    if device is None or not others:
+        return ""
+    return (
+        f" Of the optimizers on a device maps have {infos[device].title} alone, not {quantities.few(others)}."
+    )
+
+
 def quicker_words(view: MapView) -> str:
     """Return the settings confirmed quicker than the one with which their optimizer is in the maps."""
-    infos, mapped, found = view.infos, view.calibrations.by_label, dict[str, str]()
+    infos, mapped = view.infos, view.calibrations.by_label
+    found: list[tuple[str, str, Lead]] = []
     timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)
     for setting, part in c.groups(timed, SETTING):
         present = set(part[c.OPTIMIZER])
@@ -105,14 +121,15 @@ def quicker_words(view: MapView) -> str:
             if label in mapped or label not in present or stands not in present or stands is None:
                 continue
             ratio, size = paired_ratio(part, stands, label), int(setting[c.PARAMETERS])
-            if not Lead(size, label, stands, ratio, view.results.run_spread).doubt:
-                times = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median()
-                seconds = (quantities.seconds(float(times[each])) for each in (label, stands))
-                against = " against ".join(seconds)
-                found[label] = f"{infos[label].title}, {against} at N = {quantities.count(size)}"
-    if not found:
+            times = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median()
+            against = " against ".join(quantities.seconds(float(times[each])) for each in (label, stands))
+            said = f"{infos[label].title}, {against} at N = {quantities.count(size)}"
+            found.append((label, said, Lead(size, label, stands, ratio, view.results.run_spread)))
+    leads = together([lead for *_, lead in found])
+    sure = {label: said for (label, said, _), lead in zip(found, leads, strict=True) if not lead.doubt}
+    if not sure:
         return ""
-    named = quantities.few([*found.values()])
+    named = quantities.few([*sure.values()])
     return f" Each optimizer has one setting there, the plainest, and others were quicker: {named}."
 
 
@@ -159,7 +176,7 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
         Column("the same, added per factor of e from measured sizes", lambda row: _factor(row.gamma)),
         Column(
             "measured/predicted, range",
-            lambda row: Cell(row.worst_low, quantities.interval(row.worst_low, row.worst_high)),
+            lambda row: Cell(row.worst_low, quantities.span(row.worst_low, row.worst_high)),
         ),
     )
     caption = (
@@ -208,7 +225,7 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     for label, found in calibrations.by_label.items():
         if found.unseen is not None and len(found.unseen.ratio_logs):
             ratios = np.exp(found.unseen.ratio_logs)
-            span = quantities.interval(float(ratios.min()), float(ratios.max()))
+            span = quantities.span(float(ratios.min()), float(ratios.max()))
             parts.append(f"{_host_title(infos[label])} {span} ({quantities.number_of(len(ratios), 'size')})")
     if not parts:
         return "The error of predictions at sizes left out of their fit was not measured: there are too few sizes."
@@ -254,6 +271,8 @@ def _above(each: BreakEven) -> Cell:
     if np.isinf(each.rows_m):
         bound = "" if np.isinf(each.low) else f" [from {_rounded(each.low)}]"
         return Cell(None, f"no crossover in range{bound}")
+    if each.undetermined:
+        return Cell(each.rows_m, "not determined")
     low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
     return Cell(each.rows_m, f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]")
 

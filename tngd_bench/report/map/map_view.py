@@ -110,6 +110,8 @@ def device_title(use: DeviceUse | None) -> str:
     if use is None:
         return "no device"
     rate = use.device.link_rate_bits_per_s
+    if rate is None and "unlimited" in use.device.name:
+        return use.device.name
     return f"{use.device.name}, {'unlimited link' if rate is None else quantities.bit_rate(rate)}"
 
 

@@ -18,7 +18,7 @@ from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
-from tngd_bench.report.map.energy_chart import PROCESSOR, host_joules
+from tngd_bench.report.map.energy_chart import DEFAULT_PROCESSOR, host_joules, host_processor
 from tngd_bench.report.map.map_view import MapView, device_title
 from tngd_bench.report.map.panel_data import explorer
 from tngd_bench.report.map.parts_table import parts_table
@@ -54,7 +54,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
             "what-if", TITLE
         ), "Not modelled: no device that can be made here was timed beside a digital rival."
     found = (
-        energy_table(calibrations, view.devices, view.results.study),
+        energy_table(calibrations, view.devices, view.results.study, host_processor(view.results)),
         parts_table(calibrations, view.devices),
     )
     bounded = (
@@ -186,16 +186,17 @@ def energy_table(
     calibrations: Calibrations | None,
     uses: Sequence[tuple[str, DeviceUse]],
     study: Mapping[str, object] = MappingProxyType({}),
+    processor: Processor | None = None,
 ) -> Table | None:
     """Return the modelled joules per iteration of each device of `uses` at the sizes measured with one.
 
-    `study` is as stored, with the sources of its own devices.
+    `study` is as stored, with the sources of its own devices; `processor` is the host.
     """
     label = None if calibrations is None else calibrations.device_label
     if calibrations is None or label is None:
         return None
     sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
-    processor, counts = Processor.named(PROCESSOR), calibrations.counts
+    processor, counts = processor or Processor.named(DEFAULT_PROCESSOR), calibrations.counts
     models = [
         (counts.iteration(n, b, d_z, layers), (n, b, d_z, layers))
         for n, b, d_z in sizes.itertuples(index=False)
@@ -215,8 +216,8 @@ def energy_table(
         Column("m", lambda row: number(row.batch_size * row.outputs)),
         *(Column(kind, partial(_part, kind=kind), tables.MODELLED) for kind in _KINDS),
         Column("device, total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
-        Column("host", lambda row: _bound(row.host), tables.MODELLED),
-        Column("device and host", lambda row: _bound(row.least), tables.MODELLED),
+        Column(f"host, {processor.title}", lambda row: _bound(row.host), tables.MODELLED),
+        Column(f"device and host, {processor.title}", lambda row: _bound(row.least), tables.MODELLED),
         words("items without a sourced price", lambda row: row.unpriced),
     )
     mixed = any(row.unsourced for row in rows)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from tngd_bench.atomic_write import write
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.unwritable import is_foreign
 
 NAME = "report-files.json"
 MADE = "Made by tngd-bench"
@@ -36,9 +37,9 @@ def refuse_foreign(output: Path, page: str, documents: Sequence[str]) -> None:
             raise StoreError(
                 f"output {output} holds {other}, which would be removed; choose another --output"
             )
-    there = {name: (output / name).read_bytes() for name in documents if (output / name).is_file()}
+    there = [name for name in documents if (output / name).is_file()]
     foreign = [name for name in there if name not in earlier]
-    if foreign and (earlier or not any(MADE.encode() in content for content in there.values())):
+    if foreign and (earlier or all(is_foreign(output / name, MADE) for name in there)):
         path = output / foreign[0]
         raise StoreError(
             f"{path} is a file that no report wrote, and one would replace it; choose another --output"

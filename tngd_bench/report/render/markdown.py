@@ -139,10 +139,13 @@ def _table(table: Table, rest: str) -> list[str]:
     titles = [column.heading for column in table.columns]
     rules = ["---:" if column.numeric else ":---" for column in table.columns]
     lines = [escaped(table.caption), "", _row(map(escaped, titles)), _row(rules)]
-    lines += [_row(map(escaped, row)) for row in table.rows[:ROWS_SHOWN]]
-    if len(table.rows) > ROWS_SHOWN:
-        more = len(table.rows) - ROWS_SHOWN
-        lines += ["", f"{quantities.number_of(more, 'more row')} {rest or f'in data/{table.name}.csv'}."]
+    shown = len(table.rows) if table.whole else ROWS_SHOWN
+    lines += [_row(map(escaped, row)) for row in table.rows[:shown]]
+    if (more := len(table.rows) - shown) > 0:
+        lines += [
+            "",
+            f"{quantities.number_of(more, 'more row')} {rest or f'on the page and in data/{table.name}.csv'}.",
+        ]
     return lines
 
 

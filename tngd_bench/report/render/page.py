@@ -79,6 +79,7 @@ def environment(store: Address | None = None, stores: Mapping[str, Address] | No
     addresses = stores or {}
     made.filters |= {
         "sorting": sorting,
+        "unbroken": unbroken,
         "data_block": data_block,
         "records": partial(record_links, store=store),
         "evidence": lambda cell, study: record_links(cell, addresses.get(study)),
@@ -94,6 +95,14 @@ def sorting(cell: str, column: Column) -> Markup:
     if math.isnan(value):
         return Markup(" data-none")
     return Markup(' data-sort="{}"').format("Infinity" if math.isinf(value) else f"{value:.6g}")
+
+
+_TOGETHER = re.compile(r"\S+ [=≤≥≈] [^\s<]+|\b\w-\w+|--[\w-]+")
+
+
+def unbroken(text: str) -> Markup:
+    """Return text in which no line ends within an equation, an option or a name such as L-BFGS."""
+    return Markup(_TOGETHER.sub(r'<span class="unbroken">\g<0></span>', str(escape(text))))  # noqa: S704  # escaped
 
 
 def data_block(data: object) -> Markup:

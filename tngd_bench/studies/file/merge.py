@@ -126,9 +126,8 @@ def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | No
     path = Path(reference) if folder is None else folder / reference
     if path.suffix != ".toml" and not _exists(path):
         hint = arguments.suggestion(reference, shipped)
-        raise StudyError(
-            f"no study {reference!r}{hint}; accepted: {', '.join(shipped)}, or the path of a .toml file"
-        )
+        accepted = arguments.accepted(reference, shipped, "tngd-bench list studies")
+        raise StudyError(f"no study {reference!r}{hint}; accepted: the path of a .toml file, or {accepted}")
     try:
         return path.name, path.read_text(encoding="utf-8"), str(path.resolve()), path.parent
     except UnicodeDecodeError:

@@ -72,7 +72,8 @@ class StudyTable:
                 names = [str(section.get("name")) for section in place if isinstance(section, dict)]
                 if key not in names:
                     hint = arguments.suggestion(key, names)
-                    raise StudyError(f"{called}: no section {where!r}{hint}; there are: {', '.join(names)}")
+                    there = arguments.accepted(key, names)
+                    raise StudyError(f"{called}: no section {where!r}{hint}; there are: {there}")
                 path.append(names.index(key))
                 place = place[path[-1]]
             elif isinstance(place, dict):

@@ -41,7 +41,10 @@ def first_error(error: ValidationError, table: Mapping[str, Any]) -> tuple[KeyPa
     if kind == "unexpected_keyword_argument":
         accepted_keys = _known_keys(path[:-1])
         hint = arguments.suggestion(path[-1], accepted_keys)
-        return path, f"unknown key {name}{hint}; accepted here: {', '.join(accepted_keys)}{more}"
+        return (
+            path,
+            f"unknown key {name}{hint}; accepted here: {arguments.accepted(path[-1], accepted_keys)}{more}",
+        )
     if kind in _MISSING:
         named = [shown_path(each, table) for each in missing]
         return path, f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} missing{more}"

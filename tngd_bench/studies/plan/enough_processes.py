@@ -37,6 +37,13 @@ def half_width(logs: Sequence[float], level: float = LOOKED_AT) -> float:
     return float(quantile * np.std(logs, ddof=1) / np.sqrt(len(logs)))
 
 
+def p_value(logs: Sequence[float], level: float = LOOKED_AT) -> float:
+    """Return the two-sided p-value of a mean of 0: 5 % where the interval of `half_width` at `level` ends at 0."""
+    error, mean = float(np.std(logs, ddof=1) / np.sqrt(len(logs))), abs(float(np.mean(logs)))
+    p = 2.0 * float(special.stdtr(len(logs) - 1, -mean / error)) if error else float(not mean)
+    return min(1.0, p * (1.0 - LOOKED_AT) / (1.0 - level))
+
+
 def is_enough(logs: Sequence[float], precision: float) -> bool:
     """Return whether the processes with these logarithms are enough for a `precision`."""
     return len(logs) >= LEAST_PROCESSES and half_width(logs) <= precision

@@ -10,7 +10,7 @@ from typing import Any
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.store.code_parts import revisions
-from tngd_bench.studies.store.environment import difference
+from tngd_bench.studies.store.environment import difference, joined_environment
 from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
 from tngd_bench.studies.store.packed import PACKED, find_store, pack
 from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, is_finished
@@ -130,7 +130,6 @@ def _question(key: str, content: Mapping[str, Any]) -> str:
 def _joined_environment(stores: Sequence[StoreReader], mixed: bool) -> dict[str, Any]:
     environments = [store.environment() or {} for store in stores]
     first = environments[0]
-    processors = [first.get("cpu")]
     for store, other in zip(stores[1:], environments[1:], strict=True):
         unlike = difference(first, other)
         if unlike is not None and not mixed:
@@ -139,9 +138,7 @@ def _joined_environment(stores: Sequence[StoreReader], mixed: bool) -> dict[str,
                 f"{stores[0].path} was measured with {name} = {ours!r}, {store.path} with {theirs!r}:"
                 " times would not be comparable; merge them all the same with --mixed"
             )
-        if other.get("cpu") not in processors:
-            processors.append(other.get("cpu"))
-    return first | ({"mixed": processors} if len(processors) > 1 else {})
+    return joined_environment(environments)
 
 
 def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

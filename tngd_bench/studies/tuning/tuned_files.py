@@ -18,11 +18,13 @@ from tngd_bench.studies.file.toml_lines import written_key
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, searched_metric
 from tngd_bench.studies.tuning.search_study import Contender, Search
-from tngd_bench.unwritable import refused_as
+from tngd_bench.unwritable import is_foreign, refused_as
 
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
 _HEAD = "Settings found by `tngd-bench tune`."
+_MARKS = {TUNED_FILE: f"# {_HEAD}", RECORD_FILE: "tries_per_optimizer", f"{TRIES}.csv": "final_keys"}
+"""Of each file that would be replaced, what is in every one that a search wrote."""
 _NUMBERS = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
 
 
@@ -47,10 +49,12 @@ def write_files(
 
 
 def refuse_foreign(place: Path) -> None:
-    """Raise StoreError where `place` has settings that no search has written, which one would write over."""
-    file = place / TUNED_FILE
-    if file.is_file() and not file.read_bytes().startswith(f"# {_HEAD}".encode()):
-        raise StoreError(f"{file} was not written by `tngd-bench tune`, which would replace it; move it")
+    """Raise StoreError where `place` has a file that no search has written, and that one would write over."""
+    for name, mark in _MARKS.items():
+        if is_foreign(place / name, mark):
+            raise StoreError(
+                f"{place / name} was not written by `tngd-bench tune`, which would replace it; move it"
+            )
 
 
 def search_record(

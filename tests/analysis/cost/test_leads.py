@@ -1,0 +1,77 @@
+"""Leads told together, against scipy's test and against the rate of error on data of known truth."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.known_truth_times import EQUAL, KINDS, NAMES, timed
+from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_ratio
+from tngd_bench.analysis.cost.leads import AMONG_MANY, Lead, duel, leads, together
+from tngd_bench.analysis.statistics.run_spread import RunSpread
+
+QUIET_RUN = RunSpread(1e-9, "none")
+
+
+def costs(seed, logs, processes=5, noise=0.05):
+    return timed(np.random.default_rng(seed), logs, processes, noise=noise)
+
+
+@pytest.mark.parametrize("processes", [3, 5])
+def test_the_p_value_is_that_of_students_test_over_processes_and_agrees_with_the_interval(processes):
+    decided = 0
+    for seed in range(30):
+        part = costs(seed, {"a": 0.03, "b": 0.0}, processes)
+        ratio = paired_ratio(part, "a", "b")
+        logs = [np.log(np.median(block)) for block in paired_quotients(part, "a", "b")]
+        assert ratio.p == pytest.approx(stats.ttest_1samp(logs, 0.0).pvalue, rel=1e-9)
+        low, high = stats.t.interval(0.95, processes - 1, np.mean(logs), stats.sem(logs))
+        assert (ratio.p <= 0.05) == (low > 0 or high < 0)
+        decided += ratio.p <= 0.05
+    assert 0 < decided < 30
+
+
+def test_an_interval_of_a_stopped_section_and_its_p_value_agree():
+    for seed in range(30):
+        ratio = paired_ratio(costs(seed, {"a": 0.03, "b": 0.0}).assign(precision=0.1), "a", "b")
+        assert (ratio.p <= 0.05) == ratio.decided
+
+
+def lead_of(p, choices=1):
+    """A lead far beyond the run-to-run spread, of that p-value."""
+    ratio = dataclasses.replace(paired_ratio(costs(0, {"a": 1.0, "b": 0.0}), "a", "b"), p=p)
+    return Lead(1000, "b", "a", ratio, QUIET_RUN, choices)
+
+
+def test_leads_told_together_are_corrected_by_holm_and_for_the_choice_of_the_quickest():
+    told = together([lead_of(p) for p in (0.01, 0.04, 0.02)])
+    assert [lead.adjusted_p for lead in told] == pytest.approx([0.03, 0.04, 0.04])
+    assert all(not lead.doubt for lead in told)
+    told = together([lead_of(0.01), lead_of(0.04), lead_of(0.03)])
+    assert [lead.doubt for lead in told] == ["", AMONG_MANY, AMONG_MANY]
+    (alone,) = together([lead_of(0.02, choices=3)])
+    assert (alone.adjusted_p, alone.doubt) == (pytest.approx(0.06), AMONG_MANY)
+    assert together([]) == ()
+
+
+def test_a_lead_told_alone_is_confirmed_as_before():
+    for seed in range(20):
+        (lead,) = leads(costs(seed, {"ngd-gram": 0.03, "kfac": 0.0}), KINDS, QUIET_RUN)
+        assert (lead.doubt == "") == lead.decided
+
+
+def test_a_duel_counts_of_how_many_its_first_is_the_quickest():
+    ahead = {**dict.fromkeys(NAMES, 1.0), "tngd": 0.0}
+    device, lead = duel(costs(0, ahead), KINDS)
+    assert (device, lead.optimizer, lead.choices) == ("tngd", "tngd", 1)
+    _, lead = duel(costs(0, {**dict.fromkeys(NAMES, 0.0), "tngd": 1.0}), KINDS)
+    assert (lead.runner_up, lead.choices) == ("tngd", 4)
+    assert duel(costs(0, {"kfac": 0.0, "ngd-cg": 0.0}), KINDS) is None
+    assert duel(costs(0, EQUAL), dict.fromkeys(EQUAL, KINDS["tngd"])) is None
+
+
+def test_true_leads_are_confirmed_at_many_sizes():
+    true = {**dict.fromkeys(NAMES, 1.0), "kfac": 0.0}
+    told = together([duel(costs(seed, true), KINDS)[1] for seed in range(12)])
+    assert [lead.doubt for lead in told] == [""] * 12

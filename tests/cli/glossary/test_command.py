@@ -1,0 +1,63 @@
+"""The words of a report: one file that the verb prints and the documentation includes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tngd_bench.analysis.claims.types import VerdictName
+from tngd_bench.analysis.cost.leads import WITHIN_SPREAD
+from tngd_bench.cli.glossary.command import terms
+from tngd_bench.cli.main import run
+from tngd_bench.report.document import tables
+from tngd_bench.report.front import _SYMBOLS
+
+ROOT = Path(__file__).parents[3]
+
+
+def told(capsys, *words):
+    code = run(["glossary", *words])
+    return code, *capsys.readouterr()
+
+
+def test_the_documentation_includes_the_file_that_the_verb_reads():
+    page = ROOT / "docs" / "guide" / "report.md"
+    (named,) = re.findall(r"^```\{include\} (\S+)$", page.read_text("utf-8"), re.MULTILINE)
+    assert (page.parent / named).resolve() == ROOT / "tngd_bench" / "cli" / "glossary" / "glossary.md"
+
+
+def test_every_word_has_a_meaning_of_its_own_in_one_line_of_the_table():
+    lines = (ROOT / "tngd_bench" / "cli" / "glossary" / "glossary.md").read_text("utf-8").splitlines()
+    assert all(re.fullmatch(r"\| [^|]+ \| [^|]+ \|", line) for line in lines[2:])
+    names = [name for term in terms() for name in term.split(", ")]
+    assert len(terms()) == len(lines) - 2
+    assert len(names) == len(set(names))
+
+
+def test_the_words_that_a_page_uses_are_there():
+    names = {name for term in terms() for name in term.split(", ")}
+    symbols = set(re.findall(r"(\w+)(?: =|:)", _SYMBOLS))
+    assert len(symbols) == 4
+    assert symbols <= names
+    assert {*VerdictName.__args__} - {"not tested"} <= names
+    assert {WITHIN_SPREAD, tables.MEASURED, tables.MODELLED, tables.COUNTED, "tuned", "blank"} <= names
+
+
+@pytest.mark.parametrize(
+    ("word", "first"), [("confirmed", "confirmed"), ("M", "m, rows"), ("spread", "within"), ("Link", "link")]
+)
+def test_a_word_is_found_in_any_case_or_in_part(capsys, word, first):
+    code, out, _ = told(capsys, word)
+    assert code == 0
+    assert out.startswith(first)
+
+
+def test_all_are_printed_and_an_unknown_one_is_answered_with_the_nearest(capsys):
+    code, out, _ = told(capsys)
+    assert code == 0
+    assert all(f"{term}: " in out for term in terms())
+    assert told(capsys, "confirmd")[::2] == (
+        3,
+        "tngd-bench: error: no word 'confirmd'; did you mean 'confirmed'?\n",
+    )
+    assert told(capsys, "within", "run-to-run", "spread")[1].startswith(WITHIN_SPREAD)
