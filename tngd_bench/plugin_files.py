@@ -49,7 +49,7 @@ _CACHES: list[Any] = []
 _OPENED: dict[str, list[str]] = {}
 """By the path of a plug-in: the files that were opened for reading while it was loaded."""
 _LOADING = threading.local()
-_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_IMPORT = re.compile(r"(?:^|[;:])[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 def cached(function: F) -> F:
