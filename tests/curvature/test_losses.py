@@ -266,3 +266,29 @@ def test_targets_that_would_be_broadcast_over_samples_are_refused(loss: nn.Modul
     for evaluate in (losses.evaluate, losses.output_curvature):
         with pytest.raises(ValueError, match=r"outputs' shape \(\d+, 1\), not \(\d+,\)"):
             evaluate(loss, rand(B, 1), torch.rand(B, dtype=torch.float64))
+
+
+def wanting(values: Tensor) -> Tensor:
+    return values.clone().requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("make", "targets"),
+    [
+        (lambda _: nn.MSELoss(), rand(B, C)),
+        (lambda want: nn.BCEWithLogitsLoss(pos_weight=want(torch.ones(C).double())), rand(B, C)),
+        (lambda want: nn.CrossEntropyLoss(want(torch.ones(C).double())), torch.softmax(rand(B, C), 1)),
+        (lambda _: losses.PerSampleLoss(lambda z, y: ((z - y) ** 4).sum()), rand(B, C)),
+        (lambda _: functional.huber_loss, rand(B, C)),
+    ],
+    ids=["squared error", "binary", "cross-entropy", "per sample", "any"],
+)
+@pytest.mark.parametrize("empirical", [False, True])
+def test_targets_and_weights_that_want_gradients_change_nothing(make, targets, empirical: bool) -> None:
+    outputs = rand(B, C)
+    plain = losses.output_curvature(make(lambda w: w), outputs, targets, empirical=empirical)
+    found = losses.output_curvature(make(wanting), outputs, wanting(targets), empirical=empirical)
+    v = rand(B, C)
+    for one, other in ((plain.matvec(v), found.matvec(v)), (plain.slope(), found.slope())):
+        assert torch.equal(one, other)
+        assert not other.requires_grad

@@ -30,9 +30,11 @@ class AutogradGraph:
             node = pending.pop()
             names.append(node.name())
             places += [getattr(node, key) for key in PLACES.get(names[-1], ())]
-            for argument, (following, _) in enumerate(node.next_functions):
+            for argument, (following, part) in enumerate(node.next_functions):
                 if following is None:
                     continue
+                if part:
+                    places.append(part)
                 variable = getattr(following, "variable", None)
                 if variable is not None:
                     self._users[id(variable)].append((node, argument))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature.losses.elementwise import binary_cross_entropy, squared_error
@@ -37,5 +38,6 @@ def output_curvature(
         raise ValueError(
             f"loss must be mean-reduced, not reduction={reduction!r}: curvature is scaled by 1/b"
         )
-    curvature = _RULES[kind](loss, outputs, targets)
+    with torch.no_grad():  # targets and weights of a loss may want gradients
+        curvature = _RULES[kind](loss, outputs, targets)
     return EmpiricalFisher(curvature.slope()) if empirical else curvature
