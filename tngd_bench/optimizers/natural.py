@@ -140,7 +140,7 @@ class NaturalOptimizer(torch.optim.Optimizer):
         with without_autocast(self.parameters.device):
             try:
                 value, direction = self._direction(inputs, targets)
-            except torch.linalg.LinAlgError as error:
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # not in torch's list of names
                 fault = "is not finite, or singular to rounding,"
                 raise DivergedError("the curvature", self.iteration, fault) from error
             self._check_finite("the direction", direction)
