@@ -130,7 +130,7 @@ def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | No
             f"no study {reference!r}{hint}; accepted: {', '.join(shipped)}, or the path of a .toml file"
         )
     try:
-        return path.name, path.read_text(encoding="utf-8"), str(path.resolve()), path.parent
+        return path.name, path.read_text(encoding="utf-8-sig"), str(path.resolve()), path.parent
     except UnicodeDecodeError:
         raise StudyError(f"{reference}: not a text file in UTF-8") from None
     except (OSError, ValueError) as error:  # a ValueError: a NUL character in the name
