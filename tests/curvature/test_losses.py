@@ -1,12 +1,14 @@
 """Output-space curvature against autograd Hessians."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.oracles import relative_error
-from tngd_bench.curvature import losses
+from tngd_bench.curvature import GGN, losses
 
 B, C, T = 4, 5, 3
 GENERATOR = torch.Generator().manual_seed(0)
@@ -292,3 +294,15 @@ def test_targets_and_weights_that_want_gradients_change_nothing(make, targets, e
     for one, other in ((plain.matvec(v), found.matvec(v)), (plain.slope(), found.slope())):
         assert torch.equal(one, other)
         assert not other.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_any_loss_takes_targets_of_a_half_precision_model(dtype: torch.dtype) -> None:
+    model, inputs, targets = nn.Linear(4, C).to(dtype), rand(B, 4).to(dtype), rand(B, C).to(dtype)
+    ggn = GGN(model, functional.huber_loss, inputs, targets)
+    slope = torch.autograd.grad(functional.huber_loss(model(inputs), targets), model.weight)[0]
+    assert relative_error(ggn.gradient[: 4 * C], slope.float().flatten()) < 1e-6
+    truth = GGN(
+        copy.deepcopy(model).double(), functional.huber_loss, inputs.double(), targets.double()
+    ).dense()
+    assert relative_error(ggn.dense(), truth) < 0.02
