@@ -1,5 +1,6 @@
 """A file is whole or absent, and durable where that is asked for."""
 
+import errno
 import os
 
 import pytest
@@ -55,6 +56,31 @@ def test_content_is_synced_before_the_name_and_the_name_after(tmp_path, monkeypa
     write(tmp_path / "file", b"content", sync=True)
     write(tmp_path / "other", b"content")
     assert calls == ["content", "rename", "folder", "rename"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("of_folders_alone", [True, False])
+def test_a_file_system_without_fsync_stops_nothing(tmp_path, monkeypatch, code, of_folders_alone):
+    """SMB and FUSE refuse it for folders, some for every file."""
+    sync = os.fsync
+
+    def refusing(descriptor):
+        if of_folders_alone and not os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+            return sync(descriptor)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    assert write(tmp_path / "file", b"content", sync=True).read_bytes() == b"content"
+
+
+def test_a_disk_that_fails_is_told(tmp_path, monkeypatch):
+    def failing(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        write(tmp_path / "file", b"content", sync=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_as_long_as_the_system_takes_can_be_written(tmp_path):

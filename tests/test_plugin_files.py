@@ -107,6 +107,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, said):
         plugin_files.read(tmp_path / name)
 
 
+def test_a_mark_of_utf_8_at_its_beginning_is_no_part_of_it(tmp_path):
+    """As editors on Windows write it; Python takes such a file too."""
+    (tmp_path / "mine.py").write_bytes("a = 'κ'\n".encode("utf-8-sig"))
+    assert plugin_files.read(tmp_path / "mine.py").text == "a = 'κ'\n"
+
+
 def test_what_it_prints_stays_off_the_standard_output(tmp_path, capsys):
     installed(tmp_path, "print('hello')\na = 1.5\n")
     assert capsys.readouterr() == ("", "hello\n")

@@ -93,11 +93,18 @@ def test_digests_are_quick_and_need_no_torch():
     assert time.perf_counter() - start < fresh
 
 
-def test_a_plugin_s_digest_follows_its_helpers_and_not_installed_packages(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import numpy\nfrom digested_helper import STEP\n",
+        "import numpy; import digested_helper\n",
+        "try: import numpy, digested_helper as helper\nexcept ImportError: pass\n",
+        "def later():\n    if True: from digested_helper import STEP\n",
+    ],
+)
+def test_a_plugin_s_digest_follows_its_helpers_and_not_installed_packages(tmp_path, monkeypatch, text):
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "digested_plugin.py").write_text(
-        "import numpy\nfrom digested_helper import STEP\nENTRY = STEP\n"
-    )
+    (tmp_path / "digested_plugin.py").write_text(f"{text}ENTRY = 1\n")
     (tmp_path / "digested_helper.py").write_text("STEP = 1\n")
     point = EntryPoint("x", "digested_plugin:ENTRY", "tngd_bench.optimizers")
 

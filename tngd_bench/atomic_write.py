@@ -1,6 +1,7 @@
 """Atomic writes: a file is on the disk whole or not at all."""
 
 import contextlib
+import errno
 import itertools
 import os
 import uuid
@@ -10,13 +11,15 @@ from typing import BinaryIO
 
 PART = ".part"
 """Ends the names of files that are being written."""
+NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What a file system answers to a call that it does not have (NFS, SMB, Lustre, FUSE)."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
     """Yield a new file beside `path` that takes its place at the end of the block, and is removed if the block fails.
 
-    With `sync` the content and the name are on the disk by then, and survive a power cut.
+    With `sync` the content and the name are on the disk by then, and survive a power cut, where the file system can.
     """
     part = path.with_name(f".{uuid.uuid4().hex}{PART}")
     try:
@@ -26,7 +29,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
             yield file
             if sync:
                 file.flush()
-                os.fsync(file.fileno())
+                _sync(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -53,6 +56,14 @@ def _sync_folder(folder: Path) -> None:
     """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise

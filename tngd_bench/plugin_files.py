@@ -49,7 +49,7 @@ _CACHES: list[Any] = []
 _OPENED: dict[str, list[str]] = {}
 """By the path of a plug-in: the files that were opened for reading while it was loaded."""
 _LOADING = threading.local()
-_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_IMPORT = re.compile(r"(?:^|[;:])[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 def cached(function: F) -> F:
@@ -65,7 +65,7 @@ def read(path: str | Path) -> PluginFile:
     if place.suffix != ".py":
         raise ValueError(f"plug-in {str(path)!r} must be a Python file, FILE.py")
     try:
-        return PluginFile(str(place.resolve()), place.read_text("utf-8"))
+        return PluginFile(str(place.resolve()), place.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError(f"plug-in {str(path)!r} is not a text file in UTF-8") from None
     except OSError as error:

@@ -1,12 +1,14 @@
 """Output-space curvature against autograd Hessians."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.oracles import relative_error
-from tngd_bench.curvature import losses
+from tngd_bench.curvature import GGN, losses
 
 B, C, T = 4, 5, 3
 GENERATOR = torch.Generator().manual_seed(0)
@@ -266,3 +268,41 @@ def test_targets_that_would_be_broadcast_over_samples_are_refused(loss: nn.Modul
     for evaluate in (losses.evaluate, losses.output_curvature):
         with pytest.raises(ValueError, match=r"outputs' shape \(\d+, 1\), not \(\d+,\)"):
             evaluate(loss, rand(B, 1), torch.rand(B, dtype=torch.float64))
+
+
+def wanting(values: Tensor) -> Tensor:
+    return values.clone().requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("make", "targets"),
+    [
+        (lambda _: nn.MSELoss(), rand(B, C)),
+        (lambda want: nn.BCEWithLogitsLoss(pos_weight=want(torch.ones(C).double())), rand(B, C)),
+        (lambda want: nn.CrossEntropyLoss(want(torch.ones(C).double())), torch.softmax(rand(B, C), 1)),
+        (lambda _: losses.PerSampleLoss(lambda z, y: ((z - y) ** 4).sum()), rand(B, C)),
+        (lambda _: functional.huber_loss, rand(B, C)),
+    ],
+    ids=["squared error", "binary", "cross-entropy", "per sample", "any"],
+)
+@pytest.mark.parametrize("empirical", [False, True])
+def test_targets_and_weights_that_want_gradients_change_nothing(make, targets, empirical: bool) -> None:
+    outputs = rand(B, C)
+    plain = losses.output_curvature(make(lambda w: w), outputs, targets, empirical=empirical)
+    found = losses.output_curvature(make(wanting), outputs, wanting(targets), empirical=empirical)
+    v = rand(B, C)
+    for one, other in ((plain.matvec(v), found.matvec(v)), (plain.slope(), found.slope())):
+        assert torch.equal(one, other)
+        assert not other.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_any_loss_takes_targets_of_a_half_precision_model(dtype: torch.dtype) -> None:
+    model, inputs, targets = nn.Linear(4, C).to(dtype), rand(B, 4).to(dtype), rand(B, C).to(dtype)
+    ggn = GGN(model, functional.huber_loss, inputs, targets)
+    slope = torch.autograd.grad(functional.huber_loss(model(inputs), targets), model.weight)[0]
+    assert relative_error(ggn.gradient[: 4 * C], slope.float().flatten()) < 1e-6
+    truth = GGN(
+        copy.deepcopy(model).double(), functional.huber_loss, inputs.double(), targets.double()
+    ).dense()
+    assert relative_error(ggn.dense(), truth) < 0.02

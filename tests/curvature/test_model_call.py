@@ -164,6 +164,26 @@ def test_autocast_is_refused_where_it_would_stay_on() -> None:
 def test_inference_mode_is_refused() -> None:
     with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode"):
         NGD(perceptron().double(), LOSS).step(X, Y)
+    with torch.inference_mode():
+        inputs = X + 1.0
+    with pytest.raises(ValueError, match=r"inference_mode.*clone\(\)"):
+        NGD(perceptron().double(), LOSS).step(inputs, Y)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: {"x": x}])
+def test_a_model_that_changes_its_inputs_is_refused(wrap: Any) -> None:
+    """The batch would be another at the next look at it: an evaluation, a check, a second loss."""
+
+    class Normalising(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = perceptron()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x.sub_(1.0))
+
+    with pytest.raises(ValueError, match="changes its inputs in place"):
+        GGN(Normalising().double(), LOSS, wrap(X.clone()), Y)
 
 
 class Attention(nn.Module):

@@ -193,6 +193,38 @@ def checks(optimizer: NGD, steps: list[tuple[Tensor, Tensor]]) -> list[bool]:
     return made
 
 
+REORDERED = {
+    "slices": lambda h, k: torch.cat([h[k:], h[:k]]),
+    "single samples": lambda h, k: torch.stack([h[(i + k) % len(h)] for i in range(len(h))]),
+    "transposed": lambda h, k: h.transpose(0, k),
+    "permuted": lambda h, k: h.permute((1, 0) if k else (0, 1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::tngd_bench.curvature.FallbackWarning")
+@pytest.mark.parametrize("reorder", REORDERED.values(), ids=REORDERED)
+def test_samples_that_come_in_another_order_at_a_later_step_are_found(reorder) -> None:
+    """The operations and the shapes are those of the first step, where the layers' rules hold."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last, self.k = nn.Linear(4, 4), nn.Linear(4, 3), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(reorder(torch.tanh(self.first(x)), self.k))
+
+    model, loss = Model().double(), nn.CrossEntropyLoss()
+    inputs, targets = torch.randn(4, 4, dtype=F64, generator=seeded(1)), torch.tensor([0, 1, 2, 0])
+    optimizer = NGD(model, loss, lr=1e-12, damping=0.01)
+    optimizer.step(inputs, targets)
+    model.k = 1
+    optimizer.step(inputs, targets)
+    gradient, matrix = dense_oracle(model, loss, inputs, targets)
+    truth = torch.linalg.solve(matrix + 0.01 * torch.eye(len(gradient), dtype=F64), gradient)
+    assert oracles.relative_error(optimizer.natural_gradient, truth) < 1e-7
+
+
 def test_an_optimizer_checks_at_first_when_something_changes_and_now_and_then() -> None:
     model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.1), nn.Linear(5, 3))
     optimizer = NGD(model, nn.CrossEntropyLoss())

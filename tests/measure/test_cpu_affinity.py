@@ -32,3 +32,13 @@ def test_every_core_comes_before_the_second_thread_of_any(tmp_path, monkeypatch)
 )
 def test_the_idlest_free_processors_are_chosen(count, taken, loads, chosen):
     assert cpu_affinity.choose(count, (2, 0, 1, 3), taken, loads) == chosen
+
+
+def test_a_sandbox_that_forbids_both_leaves_processes_unbound(monkeypatch):
+    def forbidden(*arguments, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden, raising=False)
+    monkeypatch.setattr("psutil.cpu_percent", forbidden)
+    assert not cpu_affinity.can_bind()
+    assert cpu_affinity.processor_loads() == ()

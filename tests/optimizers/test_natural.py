@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from tngd_bench.curvature import TrainableParameters
@@ -169,6 +169,57 @@ def test_a_diverged_model_is_told_as_such_under_any_loss(make: Any) -> None:
         model[0].weight.fill_(torch.nan)
     with pytest.raises(DivergedError, match="the loss is not finite at iteration 0"):
         optimizer.step(X, Y)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_batch_beyond_all_numbers_leaves_parameters_and_later_steps_alone(make: Any) -> None:
+    """Its loss is finite: the first layer saturates. Running averages must not take it in."""
+    model = three()
+    optimizer = make(model)
+    twin_model, twin = copy.deepcopy((model, optimizer))
+    huge = X.clone()
+    huge[0, 0] = torch.inf
+    for each in (optimizer, twin):
+        each.step(X, Y)
+    with pytest.raises(DivergedError, match="is not finite"):
+        optimizer.step(huge, Y)
+    pairs = zip(model.parameters(), twin_model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    optimizer.step(X, Y)
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    if isinstance(optimizer, KFAC):
+        assert all(
+            bool(f.inputs.isfinite().all() and f.outputs.isfinite().all()) for f in optimizer.factors.values()
+        )
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_state_that_another_takes_over_is_a_copy(make: Any) -> None:
+    models = [three(), three()]
+    first, second = map(make, models)
+    first.step(X, Y)
+    models[1].load_state_dict(models[0].state_dict())
+    second.load_state_dict(first.state_dict())
+    for _ in range(2):
+        for each in (first, second):
+            each.step(X, Y)
+    pairs = zip(*(each.parameters() for each in models), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_parameters_at_one_place_in_memory_are_refused_and_parts_of_a_buffer_are_not() -> None:
+    values = torch.randn(30, generator=torch.Generator().manual_seed(0))
+
+    def over(weight: Tensor, bias: Tensor) -> nn.Linear:
+        layer = nn.Linear(4, 3)
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+        return layer
+
+    for bias, said in ((values[:3], "'bias' and 'weight' lie at one place"), (values[:1].expand(3), "clone")):
+        with pytest.raises(ValueError, match=said):
+            NGD(over(values[:12].view(3, 4), bias), nn.CrossEntropyLoss())
+    for weight in (values[:12].view(3, 4), values[:12].view(4, 3).T, values[:24].view(3, 8)[:, ::2]):
+        NGD(over(weight, values[27:]), nn.CrossEntropyLoss()).step(X, Y)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)

@@ -14,8 +14,8 @@ Use = tuple[Any, int]
 class AutogradGraph:
     """One walk over the graph under `outputs`, or of its part above the node `end`.
 
-    `names` are the operations in the order of the walk: two batches with the same names and shapes were computed in
-    the same way, unless `reorders`.
+    `names` are the operations in the order of the walk, `places` what those that take a part of a tensor take: two
+    batches with the same of both, and the same shapes, were computed in the same way, unless `reorders`.
     """
 
     def __init__(self, outputs: Tensor, end: Any = None) -> None:
@@ -25,12 +25,16 @@ class AutogradGraph:
         pending = [root] if root is not None else []
         self._nodes: set[Any] = {end, *pending}  # held, so that a node keeps its identity
         names: list[str] = []
+        places: list[Any] = []
         while pending:
             node = pending.pop()
             names.append(node.name())
-            for argument, (following, _) in enumerate(node.next_functions):
+            places += [getattr(node, key) for key in PLACES.get(names[-1], ())]
+            for argument, (following, part) in enumerate(node.next_functions):
                 if following is None:
                     continue
+                if part:
+                    places.append(part)
                 variable = getattr(following, "variable", None)
                 if variable is not None:
                     self._users[id(variable)].append((node, argument))
@@ -39,7 +43,7 @@ class AutogradGraph:
                 if following not in self._nodes:
                     self._nodes.add(following)
                     pending.append(following)
-        self.names = tuple(names)
+        self.names, self.places = tuple(names), tuple(places)
 
     def __contains__(self, node: object) -> bool:
         """Whether the outputs depend on this node."""
@@ -79,6 +83,13 @@ def refuse_other_paths(loss: Tensor, outputs: Tensor, parameters: TrainableParam
         )
 
 
+PLACES = {
+    "SelectBackward0": ("_saved_dim", "_saved_index"),
+    "SliceBackward0": ("_saved_dim", "_saved_start", "_saved_end", "_saved_step"),
+    "TransposeBackward0": ("_saved_dim0", "_saved_dim1"),
+    "PermuteBackward0": ("_saved_dims",),
+}
+"""Arguments of operations that may treat samples in another order without another shape."""
 FIXED = frozenset(
     """
     Abs AccumulateGrad AdaptiveAvgPool2D AdaptiveAvgPool3D Add Addbmm Addcdiv Addcmul Addmm Alias AsStrided Atan

@@ -20,10 +20,15 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
 
     Of an output with a tensor attribute `logits` (Hugging Face models, dataclasses) that tensor is taken. Compiled
     models and layers run uncompiled, since compiled code neither sees hooks nor can be differentiated twice. Raises
-    TypeError for inputs or outputs of another kind, ValueError in inference mode.
+    TypeError for inputs or outputs of another kind, ValueError in inference mode or where the model changes its inputs.
     """
-    if torch.is_inference_mode_enabled():
-        raise ValueError("torch.inference_mode() is on, which cannot be differentiated: leave it first")
+    given = list(_tensors(inputs))
+    if torch.is_inference_mode_enabled() or any(tensor.is_inference() for tensor in given):
+        raise ValueError(
+            "torch.inference_mode() is on, or inputs were made under it, which cannot be differentiated: leave it, and "
+            "clone() such inputs"
+        )
+    versions = [tensor._version for tensor in given]
     with _uncompiled(), _unfused(model):
         if isinstance(inputs, Tensor):
             outputs = model(inputs)
@@ -37,6 +42,11 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
                 f"model(**inputs)), not {type(inputs).__module__}.{type(inputs).__name__}"
                 + ("; torch.from_numpy makes a tensor of it" if type(inputs).__module__ == "numpy" else "")
             )
+    if versions != [tensor._version for tensor in given]:
+        raise ValueError(
+            "the model changes its inputs in place, and a batch is used more than once: let forward begin with a copy "
+            "(x = x.clone())"
+        )
     return _output_tensor(outputs)
 
 

@@ -1,6 +1,7 @@
 """The trainable parameters of a model as one flat vector."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,23 @@ class TrainableParameters:
     def views(self, flat: Tensor) -> list[Tensor]:
         """Per-parameter views into a flat vector (N,)."""
         return [flat[s.offset : s.offset + s.size].view(s.shape) for s in self.slots]
+
+    def check_separate(self) -> None:
+        """Raise ValueError where values lie at one place in memory, so that an update would reach them twice."""
+        held = []
+        for name, p in zip(self.names, self.tensors, strict=True):
+            if any(step == 0 and size > 1 for step, size in zip(p.stride(), p.shape, strict=True)):
+                raise ValueError(
+                    f"parameter {name!r} has several values at one place in memory (expand): clone() it"
+                )
+            extent = 1 + sum(step * (size - 1) for step, size in zip(p.stride(), p.shape, strict=True))
+            if p.device.type != "meta" and p.numel() == extent:  # without gaps, in which others may lie
+                held.append((p.data_ptr(), p.data_ptr() + extent * p.element_size(), name))
+        for (_, end, one), (start, _, other) in pairwise(sorted(held)):
+            if start < end:
+                raise ValueError(
+                    f"parameters {one!r} and {other!r} lie at one place in memory: let both modules hold one parameter"
+                )
 
     def check_unchanged(self, model: nn.Module) -> None:
         """Raise ValueError when the model's trainable parameters are no longer these ones, of this kind and shape."""

@@ -218,4 +218,4 @@ def signature(model: nn.Module, calls: Sequence[LayerCall], graph: AutogradGraph
         for module in model.modules()
     )
     shapes = tuple((id(call.module), call.input.shape, call.output_shape) for call in calls)
-    return modules, shapes, graph.names
+    return modules, shapes, graph.names, graph.places

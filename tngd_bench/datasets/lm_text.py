@@ -43,7 +43,7 @@ def load_text(value: str) -> Text:
             "\n".join(item.read_text(encoding="utf-8") for _, item in pages), "scikit-learn's descriptions"
         )
     try:
-        content = user_path(value).read_text(encoding="utf-8")
+        content = user_path(value).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"text = {value!r} cannot be read ({error}); accepted: {DESCRIPTIONS}, a text file in UTF-8, or a JSON"

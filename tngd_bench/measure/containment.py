@@ -27,7 +27,7 @@ class DisturbanceError(RuntimeError):
 def undisturbed(device: torch.device) -> Iterator[None]:
     """Raise DisturbanceError where the block changes the process's state, or leaves a thread at work in it.
 
-    Draws from torch's global generators are taken back, so that what one optimizer draws is no part of another's run.
+    Draws from global random generators are taken back, so that what one optimizer draws is no part of another's run.
     """
     before, threads = process_state(), set(threading.enumerate())
     draws = ForwardState.capture(device)

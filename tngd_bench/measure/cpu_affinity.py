@@ -11,8 +11,12 @@ _BUSY_STEP = 25.0  # per cent; processors closer in load than this count as equa
 
 
 def can_bind() -> bool:
-    """Return whether this operating system binds processes to processors."""
-    return hasattr(os, "sched_setaffinity")
+    """Return whether this process may be bound to processors: not every system has that, and not every sandbox."""
+    try:
+        os.sched_setaffinity(0, os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def bind_to(processors: Collection[int]) -> None:
@@ -33,8 +37,14 @@ def usable_processors(topology: Path = _TOPOLOGY) -> tuple[int, ...]:
 
 
 def processor_loads() -> tuple[float, ...]:
-    """Return how busy each processor has been since the last call, in per cent, by number; zeros at the first."""
-    return tuple(psutil.cpu_percent(interval=None, percpu=True))
+    """Return how busy each processor has been since the last call, in per cent, by number; zeros at the first.
+
+    Empty where a sandbox hides that.
+    """
+    try:
+        return tuple(psutil.cpu_percent(interval=None, percpu=True))
+    except OSError:
+        return ()
 
 
 def choose(

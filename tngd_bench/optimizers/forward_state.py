@@ -2,49 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+Draws = tuple[tuple[Callable[[Any], object], Any], ...]
+"""The function that puts a generator's state back, and the state."""
 Buffers = tuple[tuple[nn.Module, str, Tensor, Tensor], ...]
 """Module, name, the tensor and a copy of its values."""
 
 
 @dataclass(frozen=True)
 class ForwardState:
-    """The state of torch's global generators, of the processor and of one accelerator, and of buffers at one moment."""
+    """The state of random generators (torch's, Python's, NumPy's, a model's own) and of buffers at one moment."""
 
     device: torch.device
-    host: Tensor
-    accelerator: Tensor | None
+    draws: Draws
     buffers: Buffers
 
     @classmethod
     def capture(cls, device: torch.device, model: nn.Module | None = None) -> ForwardState:
         """Return the present state of the generators that a model on `device` draws from, and of its buffers."""
-        accelerator = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(device, torch.get_rng_state(), accelerator, _buffers(model))
+        return cls(device, _draws(device, model), _buffers(model))
 
     @contextmanager
     def replay(self, model: nn.Module) -> Iterator[None]:
         """Run the model inside the block as after `capture`; afterwards generators and buffers are as before it."""
-        present = _buffers(model)
-        with torch.random.fork_rng(devices=[] if self.accelerator is None else [self.device]):
-            self.restore()
-            try:
-                yield
-            finally:
-                _put(present)
+        present = ForwardState.capture(self.device, model)
+        self.restore()
+        try:
+            yield
+        finally:
+            present.restore()
 
     def restore(self) -> None:
         """Have the generators draw what they drew after `capture`, and the buffers hold what they held."""
-        torch.set_rng_state(self.host)
-        if self.accelerator is not None:
-            torch.cuda.set_rng_state(self.accelerator, self.device)
+        for put, state in self.draws:
+            put(state)
         _put(self.buffers)
+
+
+def _draws(device: torch.device, model: nn.Module | None) -> Draws:
+    found: list[tuple[Callable[[Any], object], Any]] = [
+        (torch.set_rng_state, torch.get_rng_state()),
+        (random.setstate, random.getstate()),
+    ]
+    if device.type == "cuda":
+        found.append((partial(torch.cuda.set_rng_state, device=device), torch.cuda.get_rng_state(device)))
+    if (numpy := sys.modules.get("numpy")) is not None:
+        found.append((numpy.random.set_state, numpy.random.get_state()))
+    for module in () if model is None else model.modules():
+        own = (each for each in vars(module).values() if isinstance(each, torch.Generator))
+        found += [(each.set_state, each.get_state()) for each in own]
+    return tuple(found)
 
 
 def _buffers(model: nn.Module | None) -> Buffers:

@@ -1,5 +1,6 @@
 """Base of the second-order optimizers: a direction x from one batch, handed to torch's own update rule."""
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -19,13 +20,13 @@ RULES = ("sgd", "adam")
 
 
 class DivergedError(RuntimeError):
-    """A non-finite loss, gradient or direction; the parameters are as they were before the step.
+    """A non-finite loss, gradient, curvature or direction; the parameters are as they were before the step.
 
     `iteration` counts from 0.
     """
 
-    def __init__(self, what: str, iteration: int) -> None:
-        super().__init__(f"{what} is not finite at iteration {iteration}")
+    def __init__(self, what: str, iteration: int, fault: str = "is not finite") -> None:
+        super().__init__(f"{what} {fault} at iteration {iteration}")
         self.iteration = iteration
 
 
@@ -116,6 +117,7 @@ class NaturalOptimizer(torch.optim.Optimizer):
         self.model = model
         self.loss = loss
         self.parameters = TrainableParameters(model)
+        self.parameters.check_separate()
         self._rule = update_rule(
             self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps, fused=fused
         )
@@ -131,12 +133,16 @@ class NaturalOptimizer(torch.optim.Optimizer):
     ) -> float:
         """One iteration on one batch; returns the loss before it.
 
-        Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite, and
+        Raises DivergedError, with the parameters untouched, when the loss, curvature or direction is not finite, and
         ValueError when the model's trainable parameters are no longer those that the optimizer was made for.
         """
         self.parameters.check_unchanged(self.model)
         with without_autocast(self.parameters.device):
-            value, direction = self._direction(inputs, targets)
+            try:
+                value, direction = self._direction(inputs, targets)
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # not in torch's list of names
+                fault = "is not finite, or singular to rounding,"
+                raise DivergedError("the curvature", self.iteration, fault) from error
             self._check_finite("the direction", direction)
         self.natural_gradient = direction
         self._apply(direction)
@@ -175,7 +181,10 @@ class NaturalOptimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"state_dict must come from {type(self).__name__}.state_dict(): 'carried' is missing"
             )
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "carried"})
+        # a copy: torch's own shares momenta with the optimizer that they are of
+        super().load_state_dict(
+            copy.deepcopy({key: value for key, value in state_dict.items() if key != "carried"})
+        )
         self._share_state()
         self._restore(state_dict["carried"])
 

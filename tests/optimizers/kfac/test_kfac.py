@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors
-from tngd_bench.optimizers import KFAC
+from tngd_bench.optimizers import KFAC, TKFAC
 
 
 @pytest.mark.parametrize(("factor_interval", "inverse_interval"), [(10, 100), (1, 1), (5, 20), (20, 5)])
@@ -117,3 +117,37 @@ def test_the_inputs_of_a_convolution_used_twice_are_its_unfolded_patches(sharing
     optimizer = KFAC(model, nn.CrossEntropyLoss(), lr=1e-3, sharing=sharing)
     optimizer.step(x, torch.arange(6) % 5)
     assert torch.allclose(optimizer.factors["conv.weight"].inputs, a.T @ a / len(a), rtol=0.0, atol=1e-12)
+
+
+class Experts(nn.Module):
+    """Two experts for the samples of either sign; one without samples is called on none, or with `skips` not at all."""
+
+    def __init__(self, *, skips: bool) -> None:
+        super().__init__()
+        self.experts, self.head = nn.ModuleList(nn.Linear(4, 5) for _ in range(2)), nn.Linear(5, 3)
+        self.skips = skips
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = x.new_zeros(len(x), 5)
+        for number, expert in enumerate(self.experts):
+            chosen = ((x[:, 0] > 0) == bool(number)).nonzero()[:, 0]
+            if len(chosen) or not self.skips:
+                mixed = mixed.index_put((chosen,), torch.tanh(expert(x[chosen])))
+        return self.head(mixed)
+
+
+@pytest.mark.parametrize("make", [KFAC, TKFAC])
+def test_a_layer_that_gets_no_rows_is_as_one_that_is_not_called(make) -> None:
+    models = []
+    for skips in (False, True):
+        torch.manual_seed(0)
+        models.append(Experts(skips=skips).double())
+    optimizers = [make(model, nn.CrossEntropyLoss(), fisher="exact", factor_interval=2) for model in models]
+    both = torch.randn(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    one = both.clone()
+    one[:, 0] = one[:, 0].abs()
+    for inputs in (one, one, both, both, one, one):
+        losses = [each.step(inputs, torch.tensor([0, 1, 2, 0, 1, 2])) for each in optimizers]
+        assert losses[0] == losses[1]
+        assert torch.equal(*(each.natural_gradient for each in optimizers))
+    assert not optimizers[0].excluded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 
 import numpy as np
 import pytest
@@ -328,6 +329,37 @@ def test_a_second_look_at_the_loss_is_through_the_same_buffers_and_leaves_them(o
         tngd.step(inputs, targets)
         assert network.count == tngd.iteration == network.scale - 1.0
     assert tngd.reduction_ratio == pytest.approx(1.0, rel=1e-3)  # of a step so short that its slope is all
+
+
+class Drawing(nn.Module):
+    """Scales its inputs by a random number from one of several generators."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 4))
+        self.own = torch.Generator().manual_seed(3)
+        self.draw = {
+            "torch": lambda: float(torch.rand(())),
+            "own": lambda: float(torch.rand((), generator=self.own)),
+            "python": random.random,
+            "numpy": np.random.random,
+        }[source]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x * (0.5 + self.draw()))
+
+
+@pytest.mark.parametrize("source", ["torch", "own", "python", "numpy"])
+def test_a_second_look_at_the_loss_draws_what_the_first_drew(source: str) -> None:
+    network = Drawing(source).double()
+    tngd = adapting(network, lr=1e-6, damping=0.1, damping_interval=1)
+    for _ in range(3):
+        tngd.step(*batches(1)[0])
+        assert tngd.reduction_ratio == pytest.approx(1.0, rel=1e-3)
+    before = network.own.get_state(), random.getstate()
+    tngd.check_curvature(*batches(1)[0])
+    assert torch.equal(network.own.get_state(), before[0])
+    assert random.getstate() == before[1]
 
 
 def test_divergence_is_raised_and_leaves_the_parameters_alone() -> None:

@@ -141,11 +141,13 @@ def test_whatever_quick_trains_is_tuned_on_its_problem_and_timed_with_the_same_s
             assert any(set(section.optimizers) <= set(one.optimizers) for one in costs)
 
 
-def test_a_study_file_is_read_by_its_path(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])  # with the mark of editors on Windows
+def test_a_study_file_is_read_by_its_path(tmp_path, encoding):
     path = tmp_path / "mine.toml"
     path.write_text(
         'name = "mine"\ntitle = "Mine"\n[[cost]]\nname = "a"\nproblem = "digits-mlp"\n'
-        'parameters = [1000]\noptimizers = ["sgd"]\n'
+        'parameters = [1000]\noptimizers = ["sgd"]\n',
+        encoding,
     )
     loaded = load_study(str(path))
     assert (loaded.study.name, loaded.source) == ("mine", str(path))

@@ -48,6 +48,19 @@ def test_a_lock_that_fails_otherwise_is_told_as_what_it_is(store, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("answer", [(0, 0, 0), OSError(errno.ENOSYS, "Function not implemented")])
+def test_a_file_system_that_does_not_tell_its_space_is_used(store, monkeypatch, answer):
+    def disk_usage(folder):
+        if isinstance(answer, OSError):
+            raise answer
+        return shutil._ntuple_diskusage(*answer)
+
+    monkeypatch.setattr("shutil.disk_usage", disk_usage)
+    store.check_space(1000)
+    store.write_trial("k1", OK)
+    assert store.finished(["k1"]) == {"k1"}
+
+
 def test_what_is_written_is_read_back(store):
     store.write_study({"name": "a", "trials": ["k1"]})
     store.write_trial("k1", OK)

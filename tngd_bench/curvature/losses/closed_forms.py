@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature.losses.elementwise import binary_cross_entropy, squared_error
@@ -31,11 +32,16 @@ def output_curvature(
     targets = fitting_targets(loss, outputs, targets)
     kind = closed_form(loss)
     if kind is None:
+        if isinstance(targets, Tensor) and targets.is_floating_point() and targets.dtype.itemsize < 4:
+            targets = targets.to(
+                outputs.dtype
+            )  # of a half-precision model, whose outputs are here in float32
         return differentiated(loss, outputs, targets, empirical=empirical, value=value)
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":
         raise ValueError(
             f"loss must be mean-reduced, not reduction={reduction!r}: curvature is scaled by 1/b"
         )
-    curvature = _RULES[kind](loss, outputs, targets)
+    with torch.no_grad():  # targets and weights of a loss may want gradients
+        curvature = _RULES[kind](loss, outputs, targets)
     return EmpiricalFisher(curvature.slope()) if empirical else curvature

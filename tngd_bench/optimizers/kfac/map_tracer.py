@@ -128,10 +128,12 @@ class MapTracer:
         for one in by_rows:
             found = [(use, next(gradients)) for use in one.uses]
             used = [(use, gradient) for use, gradient in found if gradient is not None]
-            if used:
+            if any(use.count for use, _ in used):  # of no rows, as of an expert without tokens, it is zero
                 kept = dataclasses.replace(one, uses=tuple(use for use, _ in used))
                 passes.append(MapPass.of_rows(kept, [g for _, g in used], dtype))
-            else:  # the output has no part in the loss; the weight may, in derivatives inside forward
+            elif (
+                not used
+            ):  # the output has no part in the loss; the weight may, in derivatives inside forward
                 aside += one.parameters
         for one in finished:
             weight, bias = next(gradients), None if one.bias is None else next(gradients)

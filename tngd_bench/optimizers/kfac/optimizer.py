@@ -1,5 +1,6 @@
 """K-FAC as a practitioner would run it: running averages, π-damping, refresh intervals, momentum."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -180,6 +181,10 @@ class KFAC(NaturalOptimizer):
                 gradients = [g.unsqueeze(0) for g in single]
             else:
                 gradients = batched_pass(outputs, edges, cotangents)
+        # before any average takes it in, for good
+        for each in (*gradients, *(one.rows[0] for one in passes if one.rows is not None)):
+            if not math.isfinite(float(torch.linalg.vector_norm(each))):
+                raise DivergedError("the curvature", self.iteration)
         first = 0
         for one in passes:
             last = first + len(one.map.uses)

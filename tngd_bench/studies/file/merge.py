@@ -129,7 +129,7 @@ def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | No
         accepted = arguments.accepted(reference, shipped, "tngd-bench list studies")
         raise StudyError(f"no study {reference!r}{hint}; accepted: the path of a .toml file, or {accepted}")
     try:
-        return path.name, path.read_text(encoding="utf-8"), str(path.resolve()), path.parent
+        return path.name, path.read_text(encoding="utf-8-sig"), str(path.resolve()), path.parent
     except UnicodeDecodeError:
         raise StudyError(f"{reference}: not a text file in UTF-8") from None
     except (OSError, ValueError) as error:  # a ValueError: a NUL character in the name

@@ -7,13 +7,14 @@ Documents whose names end in .gz, as earlier versions wrote them on request, are
 
 import hashlib
 import json
+import math
 import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tngd_bench.atomic_write import replacing
+from tngd_bench.atomic_write import NOT_SUPPORTED, replacing
 from tngd_bench.datasets.archives import gunzip
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.unwritable import cannot_be_written
@@ -81,10 +82,21 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
     write_durably(path, as_document(content), afterwards)
 
 
+def free_bytes(folder: Path) -> float:
+    """Return the free bytes of a folder's disk; infinity where its file system does not tell (FUSE)."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+        return math.inf
+    return usage.free if usage.total else math.inf
+
+
 def write_durably(path: Path, raw: bytes, afterwards: str) -> None:
     """Write a whole file that survives a power cut; StoreWriteError, with `afterwards` told, where that fails."""
     try:
-        free = shutil.disk_usage(path.parent).free
+        free = free_bytes(path.parent)
         if free < RESERVE_BYTES + len(raw):
             raise OSError(f"only {free / 1e6:.3g} MB are free on its disk")
         with replacing(path, sync=True) as file:

@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.atomic_write import PART, free_name
+from tngd_bench.atomic_write import NOT_SUPPORTED, PART, free_name
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document, write_durably
@@ -39,7 +39,6 @@ _LOCK, _SET_ASIDE = ".lock", "set-aside"
 _TRIAL_ENDS = (f".json{COMPRESSED}", ".json")
 _KEY = re.compile("[0-9a-f]{20}")
 _BYTES_PER_TRIAL = 20_000
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # NFS, Lustre, FUSE
 
 
 class Store(StoreReader):
@@ -96,7 +95,7 @@ class Store(StoreReader):
     def check_space(self, trials: int) -> None:
         """Raise StoreError where the disk has no room for the results of so many trials."""
         place = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        free = shutil.disk_usage(place).free
+        free = documents.free_bytes(place)
         needed = documents.RESERVE_BYTES + trials * _BYTES_PER_TRIAL
         if free < needed:
             raise StoreError(
@@ -120,7 +119,7 @@ class Store(StoreReader):
                     f"another run is writing to {self.path}; wait for it or choose another --output"
                 ) from None
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
+                if error.errno not in NOT_SUPPORTED | {errno.ENOLCK}:
                     raise StoreError(f"{self.path} cannot be locked: {error.strerror or error}") from None
                 warnings.warn(
                     f"the file system of {self.path} has no locks ({error.strerror}); let no other run write there",
