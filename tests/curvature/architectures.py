@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
+
+from tests import oracles
 
 CLASSES = 4
 
@@ -195,3 +198,15 @@ def case(
             else torch.rand(batch, CLASSES).double()
         )
     return model, LOSSES[loss], inputs, targets
+
+
+@cache
+def _jacobian(architecture: str, batch: int) -> Tensor:
+    model, _, inputs, _ = case(architecture, "squared error", batch)
+    return oracles.jacobian(model, inputs)
+
+
+def dense_case(architecture: str, loss: str, batch: int = 5) -> Tensor:
+    """`oracles.ggn` of a case; the Jacobian, which no loss changes, is made once for all tests of this process."""
+    jacobian = _jacobian(architecture, batch)
+    return jacobian.T @ oracles.loss_hessian(*case(architecture, loss, batch)) @ jacobian

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import oracles
-from tests.curvature.architectures import ARCHITECTURES, case
+from tests.curvature.architectures import ARCHITECTURES, case, dense_case
 from tests.solvers.test_prior_and_layers import layers_of, layerwise, normal
 from tngd_bench.curvature import GGN
 from tngd_bench.optimizers import TNGD
@@ -32,10 +32,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 def blocks_of(architecture: str, batch: int) -> tuple[GGN, Tensor, Tensor, list[list[int]]]:
     """The GGN, and as dense oracles G, ∇ℓ, and the places of each layer."""
     model, loss, inputs, targets = case(architecture, "cross-entropy", batch)
-    dense, gradient = (
-        oracles.ggn(model, loss, inputs, targets),
-        oracles.gradient(model, loss, inputs, targets),
-    )
+    dense = dense_case(architecture, "cross-entropy", batch)
+    gradient = oracles.gradient(model, loss, inputs, targets)
     return GGN(model, loss, inputs, targets), dense, gradient, layers_of(model)
 
 

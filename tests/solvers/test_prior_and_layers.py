@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import oracles
-from tests.curvature.architectures import ARCHITECTURES, LOSSES, case
+from tests.curvature.architectures import ARCHITECTURES, LOSSES, case, dense_case
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import CG, Dense, Gram, Layerwise, Solver, Thermodynamic, Woodbury
 
@@ -49,7 +49,7 @@ def layerwise(matrix: Tensor, places: list[list[int]]) -> Tensor:
 def test_every_solver_gives_the_dense_least_squares_around_a_prior(architecture: str) -> None:
     """argmin ‖B x − w‖² + λ‖x − p‖² by its normal equations, and on a small model by lstsq on the stacked system."""
     model, loss, inputs, targets = case(architecture, "cross-entropy")
-    dense = oracles.ggn(model, loss, inputs, targets)
+    dense = dense_case(architecture, "cross-entropy")
     gradient = oracles.gradient(model, loss, inputs, targets)
     damping, prior = 0.05, normal(len(dense))
     shifted = dense + damping * torch.eye(len(dense), dtype=torch.float64)
@@ -77,7 +77,7 @@ def _stacked(dense: Tensor, gradient: Tensor, damping: float, prior: Tensor) -> 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_layerwise_is_the_block_diagonal_solve(architecture: str, loss: str, batch: int) -> None:
     model, loss_module, inputs, targets = case(architecture, loss, batch)
-    dense = oracles.ggn(model, loss_module, inputs, targets)
+    dense = dense_case(architecture, loss, batch)
     gradient = oracles.gradient(model, loss_module, inputs, targets)
     blocks = layerwise(dense, layers_of(model))
     ggn = GGN(model, loss_module, inputs, targets)

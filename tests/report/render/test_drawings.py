@@ -1,10 +1,13 @@
-"""Drawings as SVG: hatches are lines that their shapes clip, whatever draws them."""
+"""Drawings as SVG: hatches are lines that their shapes clip, whatever draws them. Drawings as PNG: their colours."""
 
+import io
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
+from PIL import Image
 
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart
@@ -87,3 +90,17 @@ def test_ids_of_an_inline_drawing_are_all_used(document):
     used = {each.get("href")[1:] for each in inline.iter() if each.get("href")}
     used |= {each.get("clip-path")[5:-1] for each in inline.iter() if each.get("clip-path")}
     assert ids == used
+
+
+@pytest.mark.parametrize("colours", [3, 256, 4000])
+def test_a_png_has_its_own_colours_or_ones_as_near_as_median_cut_of_all_pixels(colours):
+    draw = np.random.default_rng(colours)
+    shades = draw.integers(0, 256, (colours, 4), np.uint8)
+    shades[:, 3] = 255
+    pixels = shades[(colours * draw.random((300, 200)) ** 4).astype(int)]  # a few of them nearly everywhere
+    shown = Image.open(io.BytesIO(drawings._with_palette(pixels.tobytes(), (200, 300)))).convert("RGB")
+    plain = Image.fromarray(pixels[:, :, :3])
+    cut = plain.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+    error, theirs = (np.std(np.asarray(each, float) - pixels[:, :, :3]) for each in (shown, cut))
+    assert error <= 1.25 * theirs
+    assert error == 0.0 or colours > 256

@@ -9,6 +9,7 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 from markupsafe import escape
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,7 @@ from tngd_bench.report.document.palette import palette
 PNG_DOTS_PER_INCH = 200
 _POINTS_PER_INCH = 72
 _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
+_RED_GREEN_BLUE, _COUNTED = 0xFFFFFF, 32
 
 
 def svg(chart: Chart) -> str:
@@ -103,13 +105,25 @@ def png(chart: Chart) -> bytes:
 
 
 def _with_palette(pixels: bytes, size: tuple[int, int]) -> bytes:
-    """Return the PNG with 256 colours of its own, which is a third of its size and looks the same."""
+    """Return the PNG with 256 colours of its own, which is a third of its size and looks the same.
+
+    Median cut asks how often a colour occurs: it is given each colour once and once more for `_COUNTED` of its pixels,
+    in place of all pixels, which takes a third of the time.
+    """
     from PIL import Image
 
-    image = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
-    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    values = np.frombuffer(pixels, "<u4") & _RED_GREEN_BLUE
+    colours, counts = np.unique(values, return_counts=True)
+    times = counts // _COUNTED + 1
+    counted = np.repeat(colours, times)
+    few = Image.frombytes("RGBX", (len(counted), 1), counted.tobytes()).convert("RGB")
+    few = few.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    number = np.zeros(_RED_GREEN_BLUE + 1, np.uint8)
+    number[colours] = np.asarray(few)[0, np.cumsum(times) - 1]
+    image = Image.frombytes("P", size, number[values].tobytes())
+    image.putpalette(few.getpalette() or [])
     small = io.BytesIO()
-    few.save(small, "png", compress_level=_PNG_COMPRESSION, dpi=(PNG_DOTS_PER_INCH, PNG_DOTS_PER_INCH))
+    image.save(small, "png", compress_level=_PNG_COMPRESSION, dpi=(PNG_DOTS_PER_INCH, PNG_DOTS_PER_INCH))
     return small.getvalue()
 
 
