@@ -14,12 +14,12 @@ from tests import oracles
 from tests.curvature.architectures import ARCHITECTURES, case, dense_case
 from tests.solvers.test_prior_and_layers import layers_of, layerwise, normal
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import ExplicitFactor
 from tngd_bench.optimizers import TNGD
 from tngd_bench.solvers import Thermodynamic
 from tngd_bench.solvers.layer_operators import layer_operators, layer_places
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics.chip import instance_of
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 
 DAMPING, T = 0.3, 1.7

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tngd_bench.curvature.capture import all_modules
 from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 
 Inputs = Tensor | Mapping[str, Any] | Sequence[Any]
@@ -140,7 +141,7 @@ def _unfused(model: nn.Module) -> Iterator[None]:
             backend.enabled = was
 
     with ExitStack() as handles:
-        for module in model.modules():
+        for module in all_modules(model):
             if isinstance(module, nn.RNNBase):
                 handles.callback(module.register_forward_pre_hook(switch_off).remove)
                 handles.callback(module.register_forward_hook(restore, always_call=True).remove)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
+import torch
 from torch import Tensor
 
 from tngd_bench.layers import panel_width
@@ -29,10 +30,7 @@ class LinearOperator(Products, Protocol):
 
 
 class FactoredOperator(LinearOperator, Protocol):
-    """G = BᵀB with products of its factor B (m, N); `tngd_bench.curvature.GGN` is one.
-
-    `gram_matvec` may be missing: Lanczos then works on vectors of length N.
-    """
+    """G = BᵀB with products of its factor B (m, N); `tngd_bench.curvature.GGN` is one."""
 
     @property
     def rows(self) -> int:
@@ -49,6 +47,23 @@ class FactoredOperator(LinearOperator, Protocol):
 
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
+
+
+class GramOperator(FactoredOperator, Protocol):
+    """One whose K is at hand."""
+
+    def gram_diagonal(self) -> Tensor:
+        """The diagonal of K, (m,)."""
+
+
+def factored(operator: Products) -> FactoredOperator | None:
+    """Return the operator as a factored one, None where it has no `gram_matvec`: Lanczos then works in N-space."""
+    return cast(FactoredOperator, operator) if hasattr(operator, "gram_matvec") else None
+
+
+def goes_through_model(operator: Products) -> bool:
+    """Return whether a product takes passes through a whole model: the operator's `matrix_free`, where it has one."""
+    return bool(getattr(operator, "matrix_free", False))
 
 
 Operator = TypeVar("Operator", covariant=True)
@@ -90,6 +105,57 @@ class Matrix:
     def dense(self) -> Tensor:
         """G itself."""
         return self.values
+
+
+@dataclass(frozen=True)
+class ExplicitFactor:
+    """G = BᵀB for B (m, N), written out."""
+
+    factor: Tensor
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.factor.shape[1]
+
+    @property
+    def rows(self) -> int:
+        """Rows m of B."""
+        return self.factor.shape[0]
+
+    @property
+    def row_width(self) -> float:
+        """Numbers that a row keeps: all of it."""
+        return float(self.size)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v."""
+        return self.factor.T @ (self.factor @ v)
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """B v."""
+        return self.factor @ v
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
+        return self.factor.T @ u
+
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """K u."""
+        return self.factor @ (self.factor.T @ u)
+
+    def gram(self) -> Tensor:
+        """K = B Bᵀ."""
+        return symmetric_product(self.factor)
+
+    def dense(self) -> Tensor:
+        """G, (N, N)."""
+        return symmetric_product(self.factor.T)
+
+    def gram_diagonal(self) -> Tensor:
+        """The diagonal of K, (m,)."""
+        norms: Tensor = torch.linalg.vector_norm(self.factor, dim=1)
+        return norms.square()
 
 
 def symmetric_product(matrix: Tensor) -> Tensor:

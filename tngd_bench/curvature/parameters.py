@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from tngd_bench.curvature.capture import all_modules
 from tngd_bench.curvature.rows.blocks import Slot
 
 
@@ -75,6 +76,11 @@ class TrainableParameters:
         """dtype of curvature and of flat vectors: float32 for half-precision models, which have no Cholesky."""
         return torch.float32 if self.dtype in (torch.bfloat16, torch.float16) else self.dtype
 
+    @property
+    def name_of(self) -> dict[int, str]:
+        """Names by the identity of the tensors."""
+        return {id(p): name for p, name in zip(self.tensors, self.names, strict=True)}
+
     def flatten(self, pieces: Sequence[Tensor | None]) -> Tensor:
         """Concatenate per-parameter tensors into a flat vector (N,), zeros where there is None."""
         whole = [
@@ -83,9 +89,9 @@ class TrainableParameters:
         ]
         return torch.cat([dense(piece).reshape(-1) for piece in whole]).to(self.curvature_dtype)
 
-    def zeros(self) -> Tensor:
-        """A vector (N,) of zeros in the precision of curvature."""
-        return torch.zeros(self.count, dtype=self.curvature_dtype, device=self.device)
+    def blank(self) -> Tensor:
+        """A vector (N,) in the precision of curvature, its values not set."""
+        return torch.empty(self.count, dtype=self.curvature_dtype, device=self.device)
 
     def adopted(self, saved: Tensor | None) -> Tensor | None:
         """A copy of a saved tensor in the precision of curvature, where the parameters are."""
@@ -93,7 +99,11 @@ class TrainableParameters:
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """Per-parameter views into a flat vector (N,)."""
-        return [flat[s.offset : s.offset + s.size].view(s.shape) for s in self.slots]
+        pieces = flat.split_with_sizes([s.size for s in self.slots])
+        return [
+            piece if len(s.shape) == 1 else piece.view(s.shape)
+            for piece, s in zip(pieces, self.slots, strict=True)
+        ]
 
     def check_separate(self) -> None:
         """Raise ValueError where values lie at one place in memory, so that an update would reach them twice."""
@@ -114,9 +124,9 @@ class TrainableParameters:
 
     def check_unchanged(self, model: nn.Module) -> None:
         """Raise ValueError when the model's trainable parameters are no longer these ones, of this kind and shape."""
-        now = _trainable(model)
-        if [id(p) for _, p in now] != [id(p) for p in self.tensors]:
-            before, after = dict(zip(self.names, self.tensors, strict=True)), dict(now)
+        held = dict.fromkeys(p for module in all_modules(model) for p in module._parameters.values())
+        if [id(p) for p in held if p is not None and p.requires_grad] != [id(p) for p in self.tensors]:
+            before, after = dict(zip(self.names, self.tensors, strict=True)), dict(_trainable(model))
             gone = [name for name, p in before.items() if after.get(name) is not p]
             added = [name for name, p in after.items() if before.get(name) is not p]
             raise ValueError(

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.capture import LayerCall
+from tngd_bench.curvature.capture import LayerCall, all_modules
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.rows.blocks import Block, Slot
 
@@ -215,7 +215,7 @@ def signature(model: nn.Module, calls: Sequence[LayerCall], graph: AutogradGraph
             tuple(module._forward_pre_hooks),
             id(module.__dict__.get("forward")),
         )
-        for module in model.modules()
+        for module in all_modules(model)
     )
     shapes = tuple((id(call.module), call.input.shape, call.output_shape) for call in calls)
     return modules, shapes, graph.names, graph.places

@@ -27,7 +27,7 @@ def layer_operators(ggn: GGN) -> Sequence[LayerOperator]:
     """Return G_l for every module with trained parameters; it is zero where no output depends on them."""
     parts = {part.name: part for part in ggn.layers}
     unused = replace(ggn.layers[0], blocks=())
-    scratch = ggn.parameters.zeros()
+    scratch = ggn.parameters.blank().zero_()
     places = layer_places(ggn.parameters)
     return [LayerOperator(ggn, parts.get(name, unused), place, scratch) for name, place in places.items()]
 

@@ -10,9 +10,9 @@ from scipy import stats
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.operator import ExplicitFactor, Shifted
 from tngd_bench.curvature.route import SMALLEST_LANCZOS
-from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor, _pivoted_root
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor, _pivoted_root
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.ou import OUProcess
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread

@@ -9,10 +9,9 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.operator import ExplicitFactor, Shifted
 from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics import gram_lanczos
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, GramTransition

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.operator import ExplicitFactor, Shifted
 from tngd_bench.spu.dynamics.euler_maruyama import EulerMaruyama
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.krylov import KrylovTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, Term

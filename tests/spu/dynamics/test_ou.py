@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import ExplicitFactor
 from tngd_bench.curvature.route import relaxation_operations
 from tngd_bench.spu import OUProcess
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 
 TIMES = [1e-3, 1.0, 50.0, 500.0, 1e6]
 EXACT = ["gram", "dense", "krylov"]

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.operator import ExplicitFactor, Shifted
 from tngd_bench.spu import OUProcess
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import GramTransition, eigendecomposition
 

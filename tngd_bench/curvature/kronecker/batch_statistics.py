@@ -12,6 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tngd_bench.curvature.capture import all_modules
+
 Node = Any
 
 
@@ -30,7 +32,7 @@ def recording_statistics(model: nn.Module) -> Iterator[list[Node]]:
             nodes.append(output.grad_fn)
 
     with ExitStack() as stack:
-        for module in model.modules():
+        for module in all_modules(model):
             if isinstance(module, _BatchNorm):
                 stack.callback(module.register_forward_hook(record, prepend=True).remove)
         yield nodes

@@ -81,7 +81,9 @@ class LinearMap:
     @property
     def gradient_is_cheaper(self) -> bool:
         """Whether Kronecker inverses on the finished gradient take fewer operations than on the rows it is made of."""
-        d_in, d_out = self.weight.shape[:2] if self.transposed else (self.weight[0].numel(), len(self.weight))
+        first = self.weight.shape[0]
+        sides = self.weight.numel() // first, first
+        d_in, d_out = sides[::-1] if self.transposed else sides
         count = sum(use.count for use in self.uses)
         by_rows, by_gradient = preconditioning(count, d_in + (self.bias is not None), d_out)
         return by_gradient < by_rows

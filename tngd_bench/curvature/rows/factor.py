@@ -177,7 +177,7 @@ class FactorSource:
 
     @cached_property
     def _names(self) -> dict[int, str]:
-        return {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
+        return self.parameters.name_of
 
     def _cotangents(
         self, edges: list[GradientEdge], values_per_row: list[int], start: int, stop: int

@@ -72,7 +72,7 @@ def structured_layers(
 
 def trained_parameters(module: nn.Module, trained: Container[int]) -> dict[str, nn.Parameter] | None:
     """Return the layer's own trained weight and bias by name, or None where it trains anything else."""
-    own = {name: p for name, p in module.named_parameters(recurse=False) if id(p) in trained}
+    own = {name: p for name, p in module._parameters.items() if p is not None and id(p) in trained}
     plain = isinstance(module.weight, nn.Parameter) and own.keys() <= {"weight", "bias"}
     return own if plain and own else None
 

@@ -129,7 +129,8 @@ class MapTracer:
             found = [(use, next(gradients)) for use in one.uses]
             used = [(use, gradient) for use, gradient in found if gradient is not None]
             if any(use.count for use, _ in used):  # of no rows, as of an expert without tokens, it is zero
-                kept = dataclasses.replace(one, uses=tuple(use for use, _ in used))
+                whole = len(used) == len(found)
+                kept = one if whole else dataclasses.replace(one, uses=tuple(use for use, _ in used))
                 passes.append(MapPass.of_rows(kept, [g for _, g in used], dtype))
             elif (
                 not used
@@ -150,7 +151,7 @@ class MapTracer:
         grouped: dict[int, list[LayerCall]] = defaultdict(list)
         for call in calls:
             own = trained_parameters(call.module, trained)
-            if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
+            if own is not None and len(own) == sum(p is not None for p in call.module._parameters.values()):
                 grouped[id(call.module)].append(call)
         maps = [found for group in grouped.values() if (found := layer_map(group, batch_size)) is not None]
         covered = {id(p) for one in maps for p in one.parameters}
@@ -162,7 +163,7 @@ class MapTracer:
         ]
         if any(p.dim() == 2 for p in others):
             maps += product_maps(others, graph)
-        names = names_by_id(self.parameters)
+        names = self.parameters.name_of
         named = [dataclasses.replace(one, names=tuple(names[id(p)] for p in one.parameters)) for one in maps]
         return [one for one in named if not failed(one.names)]
 
@@ -188,8 +189,3 @@ class MapTracer:
         if failed:
             self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
         return [one for one in maps if not self.verification.failed(one.names)]
-
-
-def names_by_id(parameters: TrainableParameters) -> dict[int, str]:
-    """Return the names of the trainable parameters by the identity of their tensors."""
-    return {id(p): name for p, name in zip(parameters.tensors, parameters.names, strict=True)}

@@ -10,7 +10,6 @@ from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 from tngd_bench.curvature.kronecker.linear_maps import LinearMap
 from tngd_bench.curvature.verification import Fallback, FallbackWarning
-from tngd_bench.optimizers.kfac.map_tracer import names_by_id
 
 
 class AssumptionWarning(UserWarning):
@@ -51,7 +50,7 @@ class Notices:
         if len(rest) == self.listed:
             return
         self.listed = len(rest)
-        names = names_by_id(self.parameters)
+        names = self.parameters.name_of
         modules = dict(self.model.named_modules())
         new: list[str] = []
         for p, _ in rest:

@@ -215,13 +215,16 @@ class KFAC(NaturalOptimizer):
                 raise DivergedError("the gradient", self.iteration)
             lr = float(self.settings["lr"])
             scale = min(1.0, (self.kl_clip / max(lr * lr * abs(slope), 1e-30)) ** 0.5)
-        direction = self.parameters.zeros()
+        direction = self.parameters.blank()
         tensors, views = self.parameters.tensors, self.parameters.views(direction)
         places = {id(p): view for p, view in zip(tensors, views, strict=True)}
         for one, (x, _) in zip(passes, found, strict=True):
             one.map.write(x, scale, [places[id(p)] for p in one.map.parameters])
         for p, gradient in rest:
             torch.mul(gradient.to(direction.dtype), scale, out=places[id(p)])
+        written = {id(p) for one in passes for p in one.map.parameters} | {id(p) for p, _ in rest}
+        for key in places.keys() - written:
+            places[key].zero_()
         return direction
 
     def _carried(self) -> dict[str, Any]:

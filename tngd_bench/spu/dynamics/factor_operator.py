@@ -16,52 +16,6 @@ from tngd_bench.spu.dynamics.gaussian import standard_normal
 
 
 @dataclass(frozen=True)
-class ExplicitFactor:
-    """G = BᵀB for B (m, N)."""
-
-    factor: Tensor
-
-    @property
-    def size(self) -> int:
-        """N."""
-        return self.factor.shape[1]
-
-    @property
-    def rows(self) -> int:
-        """Rows m of B."""
-        return self.factor.shape[0]
-
-    @property
-    def row_width(self) -> float:
-        """Numbers that a row keeps: all of it."""
-        return float(self.size)
-
-    def matvec(self, v: Tensor) -> Tensor:
-        """G v."""
-        return self.factor.T @ (self.factor @ v)
-
-    def factor_matvec(self, v: Tensor) -> Tensor:
-        """B v."""
-        return self.factor @ v
-
-    def factor_rmatvec(self, u: Tensor) -> Tensor:
-        """Bᵀ u."""
-        return self.factor.T @ u
-
-    def gram_matvec(self, u: Tensor) -> Tensor:
-        """K u."""
-        return self.factor @ (self.factor.T @ u)
-
-    def gram(self) -> Tensor:
-        """K = B Bᵀ."""
-        return symmetric_product(self.factor)
-
-    def dense(self) -> Tensor:
-        """G, (N, N)."""
-        return symmetric_product(self.factor.T)
-
-
-@dataclass(frozen=True)
 class Balanced:
     """√D (G + λI) √D for node rates D = diag(rates): what D (G + λI) is in the coordinates x/√D, symmetric again."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.operator import Shifted, factored, goes_through_model
 from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics.lanczos_bases import LanczosBases
 from tngd_bench.spu.dynamics.ritz import Outside, Result, Ritz, Start, ritz_spaces, worst
@@ -59,7 +59,7 @@ class KrylovTransition:
     ) -> None:
         self._shifted = shifted
         self._damping = shifted.damping
-        self._rows = shifted.operator if hasattr(shifted.operator, "gram_matvec") else None
+        self._rows = factored(shifted.operator)
         self._tolerance = tolerance
         self._max_dimension = max_dimension
         self._first_check = first_check
@@ -118,11 +118,14 @@ class KrylovTransition:
 
     def _before(self, starts: Sequence[Start], bases: LanczosBases, size: int) -> Sequence[Ritz | None]:
         """The spaces some products ago, where estimates ask what has changed."""
-        asked = [not self._sparing or isinstance(start.function, Spread) for start in starts]
-        if size < 1 or not any(asked):
+        drawn = [isinstance(start.function, Spread) for start in starts]
+        asked = [i for i, noise in enumerate(drawn) if noise or not self._sparing]
+        if size < 1 or not asked:
             return [None] * len(starts)
-        spaces = ritz_spaces(*bases.bands(size), self._damping)
-        return [space if ask else None for space, ask in zip(spaces, asked, strict=True)]
+        diagonal, off_diagonal = bases.bands(size)
+        found = ritz_spaces(diagonal[asked], off_diagonal[asked], self._damping)
+        spaces = dict(zip(asked, found, strict=True))
+        return [spaces.get(i) for i in range(len(starts))]
 
     def _expand(
         self, starts: Sequence[Start], product: Callable[[Tensor], Tensor], largest: float
@@ -131,7 +134,7 @@ class KrylovTransition:
         # Products through a whole model in single precision are symmetric to a millionth of the largest eigenvalue
         # only: where curvature explodes, one pass leaves more of the basis than there is left of the image ("twice is
         # enough", Parlett, The Symmetric Eigenvalue Problem, §6.9). Beside such products a second costs nothing.
-        passes = 2 if starts[0].whole or getattr(self._rows, "matrix_free", False) else 1
+        passes = 2 if starts[0].whole or goes_through_model(self._shifted.operator) else 1
         shift = 1.0 / max(start.function.t for start in starts) + (0.0 if starts[0].whole else self._damping)
         bases = LanczosBases(torch.stack([start.vector for start in starts]), passes, shift)
         lengths = bases.norms.tolist()

@@ -46,9 +46,11 @@ class LanczosBases:
         image = torch.addcmul(image, coefficient, newest, value=-1.0)
         if k > 1:
             image.addcmul_(self._lengths, basis[:, k - 2], value=-1.0)
-        space, column = basis[:, :k], image.unsqueeze(2)
+        space = basis[:, :k]
         for _ in range(self._passes):
-            column.baddbmm_(space.mT, torch.bmm(space, column), alpha=-1.0)
+            shares = torch.bmm(space, image.unsqueeze(2))
+            # as rows: as columns it takes four times as long
+            image.unsqueeze(1).baddbmm_(shares.mT, space, alpha=-1.0)
         self._image, self._lengths = image, torch.linalg.vector_norm(image, dim=1, keepdim=True)
         along, beta = torch.cat([coefficient, self._lengths], 1).T.tolist()
         self._note(along, beta, torch.finfo(image.dtype).eps)

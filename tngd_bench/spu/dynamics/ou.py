@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
-from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted
+from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted, goes_through_model
 from tngd_bench.curvature.route import TOLERANCE, Route, relaxation_route
 from tngd_bench.spu.dynamics.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.dynamics.factor_operator import ErringFactor
@@ -174,7 +174,7 @@ class OUProcess:
 
     @property
     def _many_rows(self) -> bool:
-        return bool(getattr(self._shifted.operator, "matrix_free", False))
+        return goes_through_model(self._shifted.operator)
 
     @property
     def _by_increment(self) -> bool:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
-from tngd_bench.curvature.operator import RightHandSide, Shifted
+from tngd_bench.curvature.operator import ExplicitFactor, RightHandSide, Shifted
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics import stability
 from tngd_bench.spu.dynamics.circuit.stages import AllStages
 from tngd_bench.spu.dynamics.converters import quantize
-from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.dynamics.network import LinearNetwork, NodeState
 from tngd_bench.spu.dynamics.ou import Method, OUProcess

@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.operator import FactoredOperator, LinearOperator, Shifted
+from tngd_bench.curvature.operator import GramOperator, LinearOperator, Shifted
 from tngd_bench.spu.dynamics.spectral import Response, SpectralFunction, at
 
 Term = tuple[SpectralFunction, Tensor]
@@ -53,7 +53,7 @@ class GramTransition:
     f(A) v = f(λ) v + Bᵀ Q diag((f(s+λ) − f(λ))/s) Qᵀ B v, and f(A) Bᵀ w = Bᵀ Q f(s+λ) Qᵀ w, without cancellation.
     """
 
-    def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
+    def __init__(self, shifted: Shifted[GramOperator]) -> None:
         self._operator = shifted.operator
         self._damping = shifted.damping
         self._spectra: dict[bool, tuple[Tensor, Tensor]] = {}
@@ -65,8 +65,7 @@ class GramTransition:
     @cached_property
     def needs_double(self) -> bool:
         """Whether λ is too close to the rounding of K for a decomposition in K's own precision (error ε·λ_max)."""
-        held = self._operator
-        diagonal = held.gram_diagonal() if hasattr(held, "gram_diagonal") else self._gram.diagonal()
+        diagonal = self._operator.gram_diagonal()
         return self._damping < 1e3 * torch.finfo(diagonal.dtype).eps * float(diagonal.max())
 
     def _spectrum(self, double: bool) -> tuple[Tensor, Tensor]:
