@@ -129,8 +129,8 @@ class MapTracer:
             found = [(use, next(gradients)) for use in one.uses]
             used = [(use, gradient) for use, gradient in found if gradient is not None]
             if any(use.count for use, _ in used):  # of no rows, as of an expert without tokens, it is zero
-                whole = len(used) == len(found)
-                kept = one if whole else dataclasses.replace(one, uses=tuple(use for use, _ in used))
+                complete = len(used) == len(found)
+                kept = one if complete else dataclasses.replace(one, uses=tuple(use for use, _ in used))
                 passes.append(MapPass.of_rows(kept, [g for _, g in used], dtype))
             elif (
                 not used
