@@ -288,6 +288,15 @@ def wild() -> dict[str, tuple[nn.Module, Tensor]]:
             ),
             flat,
         ),
+        "an empty part of a sequence": (
+            Module(
+                lambda m, x: m.last(torch.cat([torch.tanh(m.first(x)), m.second(x[:, :0])], 1).mean(1)),
+                first=linear(),
+                second=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            pairs,
+        ),
         "a product of frequencies": (
             Module(
                 lambda m, x: m.last(

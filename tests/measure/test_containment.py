@@ -66,6 +66,25 @@ def test_each_change_of_the_process_is_named(said):
         CHANGES[said]()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, y: x.mul_(2),
+        lambda x, y: x[:2].zero_(),
+        lambda x, y: y.add_(1),
+        lambda x, y: x.requires_grad_(),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"x": x}])
+def test_a_changed_batch_is_named(change, wrap):
+    """The optimizers that take turns see the same batches."""
+    x, y = torch.randn(4, 3), torch.zeros(4)
+    with undisturbed(CPU, (wrap(x), y)):
+        x.mul(2).add(y[:, None])
+    with pytest.raises(DisturbanceError, match="a batch in place"), undisturbed(CPU, (wrap(x), y)):
+        change(x, y)
+
+
 @pytest.mark.parametrize("said", CHANGES)
 @pytest.mark.usefixtures("kept")
 def test_what_loading_code_changes_is_put_back(said):

@@ -129,7 +129,8 @@ class CheckSession:
         names = {lock.name for tree in (base, head) for lock in tree.glob("requirements*.lock")}
         for name in sorted(names):
             files = (tree / name for tree in (base, head))
-            before, after = (file.read_bytes() if file.is_file() else None for file in files)
+            # as text: a checkout may have other line ends
+            before, after = (file.read_text("utf-8") if file.is_file() else None for file in files)
             if before != after:
                 told = "both were measured with the packages installed here"
                 self.notes.append(f"{name} differs from that of {what}: {told}")

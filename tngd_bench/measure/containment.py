@@ -4,9 +4,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -24,21 +25,28 @@ class DisturbanceError(RuntimeError):
 
 
 @contextmanager
-def undisturbed(device: torch.device) -> Iterator[None]:
-    """Raise DisturbanceError where the block changes the process's state, or leaves a thread at work in it.
+def undisturbed(device: torch.device, *batches: Sequence[Any]) -> Iterator[None]:
+    """Raise DisturbanceError where the block changes the process's state or a batch, or leaves a thread at work.
 
     Draws from global random generators are taken back, so that what one optimizer draws is no part of another's run.
     """
-    before, threads = process_state(), set(threading.enumerate())
+    before, threads, versions = process_state(), set(threading.enumerate()), _versions(batches)
     draws = ForwardState.capture(device)
     yield
     draws.restore()
-    changed = changed_state(before)
+    changed = changed_state(before) or ("a batch in place" if _versions(batches) != versions else "")
     if changed:
         raise DisturbanceError(f"it changed {changed}: times taken in such a process are not the study's")
     left = [each for each in threading.enumerate() if each not in threads]
     if left and _busy(left):
         raise DisturbanceError("it left a thread at work: times taken beside one are not the study's")
+
+
+def _versions(batches: Iterable[Sequence[Any]]) -> list[tuple[int, bool]]:
+    """Return how often the tensors of all batches have been changed in place, and whether they want gradients."""
+    parts = [part for batch in batches for part in batch]
+    values = [value for part in parts for value in (part.values() if isinstance(part, Mapping) else [part])]
+    return [(value._version, value.requires_grad) for value in values if isinstance(value, torch.Tensor)]
 
 
 def _busy(threads: list[threading.Thread]) -> bool:

@@ -53,7 +53,7 @@ def measure_cost(
     timers = []
     for config in configs:
         on_timing(config.label)
-        with undisturbed(instance.device):
+        with undisturbed(instance.device, first, second):
             timer = StepTimer.of(instance, config, clock, simulating=simulating)
             timers.append(_warm_timer(timer, first, second))
     with collected_by_hand():
@@ -115,7 +115,7 @@ def _time_round(
     timed = [next(batches) for _ in range(TIMED_STEPS)]
     for timer in timers:
         on_timing(timer.config.label)
-        with undisturbed(device):
+        with undisturbed(device, *settling, *timed):
             if timer.is_short:
                 wanted = min(TIMED_STEPS, repetitions - len(timer.iterations))
                 untimed = settling[: timer.settling_steps]

@@ -21,6 +21,7 @@ from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import Routing
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.forward_state import draws_kept
 from tngd_bench.optimizers.registry import Stepper
 from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.problems.entry import EVALUATION_BATCH, Score
@@ -220,21 +221,16 @@ def _first_step(
 ) -> tuple[float | None, Routing | None]:
     """Return the seconds of the first step of a twin and the routing of a class; None of other optimizers.
 
-    torch's global generators are left as they were.
+    Global generators are left as they were.
     """
     if not isinstance(optimizer, TorchOptimizer):
         return None, None
     twin = instance.optimizer(config, instance.model())
     inputs, targets = next(instance.batches(data))
     start = clock.now()
-    with _generators_kept(instance), suppress(DivergedError):  # the training itself will tell
+    with draws_kept(instance.device), suppress(DivergedError):  # the training itself will tell
         twin.step(inputs, targets)
     return clock.now() - start, optimizer.routing
-
-
-def _generators_kept(instance: ProblemInstance) -> AbstractContextManager[None]:
-    """Leave torch's global generators as they were: the training that follows sees the dropout that all others see."""
-    return torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device])
 
 
 def _host_seconds(
@@ -247,7 +243,7 @@ def _host_seconds(
     model, loss = instance.model(), instance.loss()
     optimizer, batches = instance.optimizer(config, model), instance.batches(data)
     times = []
-    with _generators_kept(instance):
+    with draws_kept(instance.device):  # the training sees the dropout that all others see
         if getattr(optimizer, "host_products", 0) is None:
             with suppress(DivergedError):  # the training itself will tell
                 optimizer.step(*next(batches))  # whose solve says how many products there are

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,15 +49,31 @@ class ForwardState:
         _put(self.buffers)
 
 
+@contextmanager
+def draws_kept(device: torch.device) -> Iterator[None]:
+    """Leave the global generators as they were before the block."""
+    before = ForwardState.capture(device)
+    try:
+        yield
+    finally:
+        before.restore()
+
+
+def seed_host(seed: int) -> None:
+    """Seed the global generators of the processor: torch's, Python's and NumPy's."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
 def _draws(device: torch.device, model: nn.Module | None) -> Draws:
     found: list[tuple[Callable[[Any], object], Any]] = [
         (torch.set_rng_state, torch.get_rng_state()),
         (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state()),  # noqa: NPY002  (which outside code draws from)
     ]
     if device.type == "cuda":
         found.append((partial(torch.cuda.set_rng_state, device=device), torch.cuda.get_rng_state(device)))
-    if (numpy := sys.modules.get("numpy")) is not None:
-        found.append((numpy.random.set_state, numpy.random.get_state()))
     for module in () if model is None else model.modules():
         own = (each for each in vars(module).values() if isinstance(each, torch.Generator))
         found += [(each.set_state, each.get_state()) for each in own]

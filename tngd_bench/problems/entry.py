@@ -178,7 +178,7 @@ class ProblemEntry:
         return self.read(train_size, test_size, dtype, self.outputs if outputs is None else outputs)
 
     def model(self, widths: Widths, seed: int, outputs: int | None = None) -> nn.Module:
-        """Return the model in float32 on the CPU, with torch's default initialisation drawn from `seed`.
+        """Return the model in float32 on the CPU, its initialisation drawn from `seed`.
 
         The global random state is left as it was. `outputs`, where given, must be that of `widths`.
         """
@@ -186,9 +186,10 @@ class ProblemEntry:
 
         if outputs is not None and outputs != widths.outputs:
             raise ValueError(f"outputs must be {widths.outputs}, as in the widths given, not {outputs!r}")
-        with torch.random.fork_rng(devices=[]):
-            # torch.manual_seed would seed every accelerator too, which fork_rng does not restore here.
-            torch.default_generator.manual_seed(seed)
+        from tngd_bench.optimizers.forward_state import draws_kept, seed_host
+
+        with draws_kept(torch.device("cpu")):
+            seed_host(seed)
             built = self.build(widths)
         trained = sum(each.numel() for each in built.parameters() if each.requires_grad)
         if trained != widths.parameters:

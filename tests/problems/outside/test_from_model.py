@@ -1,5 +1,8 @@
 """A problem from a plain model and its data."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -57,6 +60,22 @@ def test_a_model_without_a_knob_has_one_size():
         entry.widths(100)
     with pytest.raises(ValueError, match="has 3 outputs per sample; accepted: outputs = 3"):
         problem_of("toy", fixed, both, outputs=2).widths(63)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: float(torch.rand(()))])
+def test_a_start_is_a_function_of_its_seed_alone_whoever_draws_it(draw):
+    def drawn():
+        model = fixed()
+        torch.nn.init.constant_(model[0].weight, draw())
+        return model
+
+    entry = problem_of("toy", drawn, both, outputs=3)
+    widths = entry.widths(63)
+    before = random.getstate(), torch.get_rng_state()
+    one, again, other = (entry.model(widths, seed)[0].weight[0, 0].item() for seed in (5, 5, 6))
+    assert one == again != other
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
 
 
 def test_data_keep_their_bits_and_their_checksum_is_of_both_parts():

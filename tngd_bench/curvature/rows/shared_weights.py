@@ -28,6 +28,8 @@ class PositionalBlock(AffineBlock):
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """Add B Bᵀ by pairs or by explicit slices."""
         r, b, _, d_out, positions = self.cotangents.shape
+        if not positions:  # an empty part of a sequence
+            return
         if Layer(self.inputs.shape[2], d_out, positions).pairs_are_cheaper(r * b, b):
             self._add_pairs(panel, first, last)
             return

@@ -15,6 +15,7 @@ from tngd_bench import arguments
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.datasets import DType
 from tngd_bench.datasets.splits import DataSplits, Samples, Subset, take
+from tngd_bench.optimizers.forward_state import draws_kept
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.metrics import ACCURACY, Metric
 from tngd_bench.problems.outside.traced_layers import traced_layers
@@ -124,7 +125,7 @@ def _made(model: Callable[..., nn.Module], width: int | None) -> nn.Module:
 
 
 def _widths(model: Callable[..., nn.Module], sample: Callable[[], Samples], width: int | None) -> ModelWidths:
-    with torch.random.fork_rng(devices=[]):
+    with draws_kept(torch.device("cpu")):
         built = _made(model, width)
         layers, outputs = traced_layers(built, sample())
     counted = sum(each.numel() for each in built.parameters() if each.requires_grad)

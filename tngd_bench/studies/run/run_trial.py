@@ -22,6 +22,7 @@ from tngd_bench.measure.step_timer import CostResult
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.measure.training import TrainingResult, train
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.forward_state import seed_host
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.plan.candidates import SizedProblem, understated
@@ -75,8 +76,10 @@ def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell], 
             use_threads(trial.threads)
             # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
             torch.backends.cudnn.allow_tf32 = False
-            # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
-            torch.manual_seed(trial.setting.seed("model"))
+            # Dropout and the like draw from the global generators: the same draws for every optimizer.
+            seed = trial.setting.seed("model")
+            torch.manual_seed(seed)
+            seed_host(seed)
             connection.send(("done", work(tell_turn)))
         except BrokenPipeError:
             raise
