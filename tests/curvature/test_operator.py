@@ -8,7 +8,7 @@ from torch import nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted, symmetric_product
+from tngd_bench.curvature.operator import ExplicitFactor, Matrix, RightHandSide, Shifted, symmetric_product
 from tngd_bench.solvers import CG, Dense, Gram, Layerwise, Woodbury
 
 
@@ -86,3 +86,13 @@ def test_a_symmetric_product_is_the_product(order: int) -> None:
     found = symmetric_product(matrix)
     assert oracles.relative_error(found, matrix @ matrix.T) < 1e-12
     assert torch.equal(found.tril(-1), found.triu(1).T) or order >= 256
+
+
+def test_a_factor_written_out_has_the_products_of_its_matrices() -> None:
+    factor = ExplicitFactor(torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).double())
+    gram = factor.factor @ factor.factor.T
+    u, v = torch.arange(4.0).double(), torch.arange(6.0).double()
+    torch.testing.assert_close(factor.gram(), gram)
+    torch.testing.assert_close(factor.gram_diagonal(), gram.diagonal())
+    torch.testing.assert_close(factor.gram_matvec(u), gram @ u)
+    torch.testing.assert_close(factor.matvec(v), factor.dense() @ v)

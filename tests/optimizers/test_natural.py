@@ -269,3 +269,26 @@ def test_the_fused_rule_is_torchs_plain_sgd() -> None:
         fused.step()
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"momentum": 0.0}, {"weight_decay": 0.1, "nesterov": True}, {"maximize": True}]
+)
+def test_a_step_is_that_of_torchs_sgd_along_the_direction_bit_for_bit(changed: dict[str, Any]) -> None:
+    model = three()
+    optimizer = NGD(model, nn.CrossEntropyLoss(), lr=0.1, momentum=0.9)
+    twin = copy.deepcopy(model)
+    reference = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    for group in (optimizer.param_groups[0], reference.param_groups[0]):
+        group.update(changed)
+    for _ in range(3):
+        optimizer.step(X, Y)
+        assert optimizer.natural_gradient is not None
+        pieces = optimizer.parameters.views(optimizer.natural_gradient)
+        for p, piece in zip(twin.parameters(), pieces, strict=True):
+            p.grad = piece.clone()
+        reference.step()
+    assert all(map(torch.equal, model.parameters(), twin.parameters()))
+    assert all(p.grad is None for p in model.parameters())
+    kept = [state.get("momentum_buffer") is not None for state in optimizer.state.values()]
+    assert kept == [state.get("momentum_buffer") is not None for state in reference.state.values()]

@@ -13,7 +13,7 @@ from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import Gram, Thermodynamic
 from tngd_bench.spu import Device
-from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.dynamics.converters import quantize, quantize_each
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 
 LAMBDA = 0.05
@@ -113,3 +113,13 @@ def test_a_range_that_follows_the_signal_clips_nothing_and_a_fixed_one_acts_at_r
     assert torch.equal(readout(ggn, adc_range_volts=10 * limit), exact)
     small = torch.tensor([1e-3, -2e-3], dtype=torch.float64)
     assert torch.equal(quantize(small, 8, 1.0), torch.zeros(2, dtype=torch.float64))  # below half a level
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("bits", [1, 4, 12])
+def test_signals_of_a_matrix_are_rounded_one_by_one_in_place_too(bits: int, dim: int) -> None:
+    signals = torch.randn(5, 7, generator=seeded()) * torch.logspace(-3, 3, 7)
+    signals[2] = 0.0
+    expected = torch.stack([quantize(each, bits) for each in signals.unbind(1 - dim)], 1 - dim)
+    assert torch.equal(quantize_each(signals, bits, dim=dim), expected)
+    assert torch.equal(quantize_each(signals, bits, dim=dim, out=signals), expected)

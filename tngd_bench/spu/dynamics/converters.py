@@ -24,11 +24,19 @@ def quantize(signal: Tensor, bits: int | None, limit: float | None = None) -> Te
     return signal if bits is None else _rounded(signal, full_scale(signal), bits)
 
 
-def quantize_each(signals: Tensor, bits: int | None, limit: float | None = None, dim: int = 1) -> Tensor:
-    """The same for each row (`dim` 1) or column (0) of a matrix as a signal of its own, with its own full scale."""
+def quantize_each(
+    signals: Tensor, bits: int | None, limit: float | None = None, dim: int = 1, out: Tensor | None = None
+) -> Tensor:
+    """The same for each row (`dim` 1) or column (0) of a matrix as a signal of its own, with its own full scale.
+
+    `out`, such as the signals themselves, may be overwritten by the result.
+    """
     if limit is not None:
         return _clipped(signals, bits, limit)
-    return signals if bits is None else _rounded(signals, signals.abs().amax(dim, keepdim=True), bits)
+    if bits is None:
+        return signals
+    lowest, highest = signals.amin(dim, keepdim=True), signals.amax(dim, keepdim=True)
+    return _rounded(signals, torch.maximum(-lowest, highest), bits, out)
 
 
 def _clipped(signal: Tensor, bits: int | None, limit: float) -> Tensor:
@@ -36,9 +44,9 @@ def _clipped(signal: Tensor, bits: int | None, limit: float) -> Tensor:
     return held if bits is None else _rounded(held, torch.full_like(held[..., :1], limit), bits)
 
 
-def _rounded(signal: Tensor, largest: Tensor, bits: int) -> Tensor:
+def _rounded(signal: Tensor, largest: Tensor, bits: int, out: Tensor | None = None) -> Tensor:
     if bits == 1:
         return largest * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
     half_levels = float(2 ** (bits - 1) - 1)
     unit = torch.where(largest > 0, largest, 1.0)  # a signal of zeros stays one
-    return (signal * (half_levels / unit)).round_().mul_(unit / half_levels)
+    return torch.mul(signal, half_levels / unit, out=out).round_().mul_(unit / half_levels)

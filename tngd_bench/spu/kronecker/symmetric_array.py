@@ -72,7 +72,8 @@ class SymmetricArray:
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
-        return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range, dim), dim)
+        read = quantize_each(reached, device.adc_bits, device.adc_range, dim, out=reached)
+        return self._weighed(read, dim)
 
 
 def _add_noise(signals: Tensor, root: Tensor, normal: Tensor, dim: int) -> None:
