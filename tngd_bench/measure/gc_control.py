@@ -4,17 +4,29 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
+_SELDOM = 100_000
+
+
+def collect_seldom() -> None:
+    """Let the collector run a hundredth as often: while modules load it takes a fifth of the time and finds nothing."""
+    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
+
 
 @contextlib.contextmanager
 def collected_by_hand() -> Iterator[None]:
-    """Keep the collector from running by itself; what exists already is set aside, so that collecting stays quick."""
-    collecting = gc.isenabled()
+    """Keep the collector from running by itself; what exists already is set aside, so that collecting stays quick.
+
+    Where something has been set aside before, that is most of it, and it stays so.
+    """
+    collecting, apart = gc.isenabled(), gc.get_freeze_count()
     gc.collect()
-    gc.freeze()
+    if not apart:
+        gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not apart:
+            gc.unfreeze()
         if collecting:
             gc.enable()
