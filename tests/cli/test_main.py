@@ -92,8 +92,8 @@ def test_version():
 
 
 @pytest.mark.parametrize("verb", [[], ["run"], ["plan"], ["report"], ["list"], ["info"]])
-def test_help_has_examples(verb):
-    found = tngd_bench(*verb, "--help")
+def test_help_has_examples(here, verb):
+    found = here(*verb, "--help")
     assert found.returncode == 0
     assert "Example" in found.stdout
     assert "  tngd-bench " + " ".join(verb) in found.stdout
@@ -170,8 +170,8 @@ def test_no_arguments_show_the_help():
     assert found.returncode == 3
 
 
-def test_list_names_everything_that_can_be_chosen():
-    found = tngd_bench("list")
+def test_list_names_everything_that_can_be_chosen(here):
+    found = here("list")
     for word in (
         "problems",
         "digits-mlp",
@@ -184,7 +184,7 @@ def test_list_names_everything_that_can_be_chosen():
         "smoke",
     ):
         assert word in found.stdout.split()
-    only = tngd_bench("list", "devices")
+    only = here("list", "devices")
     assert "paper" in only.stdout
     assert "tngd-adam" not in only.stdout
 

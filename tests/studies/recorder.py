@@ -144,7 +144,7 @@ def die(connection):
 
 
 def tell_start(connection):
-    """Send what a worker has when it begins: objects set aside from the collector, and registries that are read."""
+    """Send what a worker has when it begins: objects kept from the collector, whether it is on, registries read."""
     read = (problems._found, optimizers._found)
     found = [each.cache_info().currsize for each in read]
-    connection.send(("done", (gc.get_freeze_count(), found)))
+    connection.send(("done", (gc.get_freeze_count(), gc.isenabled(), found)))

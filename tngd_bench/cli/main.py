@@ -16,6 +16,7 @@ from tngd_bench import __version__, plugins
 from tngd_bench.arguments import suggestion
 from tngd_bench.cli import streams
 from tngd_bench.cli.warnings import note, search_as_notes, warnings_as_notes
+from tngd_bench.measure.gc_control import collect_seldom
 from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 ok, 1 regression or failed check, 2 failed or interrupted, 3 bad input."""
     # Figures go into files; the backend of a notebook or a desktop may not be installed.
     os.environ["MPLBACKEND"] = "agg"
+    collect_seldom()
     streams.prepare()
     warnings_as_notes()
     search_as_notes()

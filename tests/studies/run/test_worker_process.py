@@ -46,8 +46,9 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
 
 def test_a_worker_begins_with_registries_read_and_nothing_old_to_search_for_garbage():
     context = worker_process.worker_context()
-    set_aside, read = worker_process.call_in_worker(context, tell_start, ())
+    set_aside, collecting, read = worker_process.call_in_worker(context, tell_start, ())
     assert set_aside > 10_000
+    assert collecting
     assert read == [1, 1]
 
 

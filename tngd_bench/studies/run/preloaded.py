@@ -1,12 +1,16 @@
-"""Imported by the server of worker processes: the registries are read here once, not by each worker again.
+"""Imported last by the server of worker processes: the registries are read here once, not by each worker again.
 
 But for registries to which outside packages add: these are loaded in the workers.
 """
+
+import gc
 
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.plugins import entry_points
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import device as devices
+
+gc.enable()  # see `loading`
 
 _REGISTRIES = (
     (optimizers.ENTRY_POINT_GROUP, optimizers.names),

@@ -27,6 +27,7 @@ from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.run.main_module import without_main_module
 
 PRELOADED = (
+    "tngd_bench.studies.run.loading",
     "tngd_bench.studies.run.run_trial",
     "tngd_bench.problems.networks",
     *registry.own_modules(),
