@@ -121,6 +121,15 @@ def test_print_has_no_buttons_and_keeps_figures_as_vectors(visit):
     assert b"/Subtype /Image" not in visit.page.pdf()
 
 
+def test_no_table_is_wider_than_the_paper_folded_ones_neither(browser, built):
+    """A4 less the browser's own margins: what is wider is cut off."""
+    paper = Visit(browser, built.html, viewport={"width": 718, "height": 1000})
+    paper.page.emulate_media(media="print")
+    paper.page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert paper.page.evaluate("document.documentElement.scrollWidth") <= 718
+    paper.context.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_screen(browser, built, width):
     opened = Visit(browser, built.html, viewport={"width": width, "height": 800})

@@ -123,15 +123,15 @@ CURVES = [
 ]
 
 
-def results_of(study, record=None):
+def results_of(study, record=None, **environment):
     costs = pd.DataFrame(study.costs) if study.costs else pd.DataFrame(columns=COSTS)
     curves = pd.DataFrame(study.curves) if study.curves else pd.DataFrame(columns=CURVES)
     trials = pd.DataFrame(study.trials, columns=TRIALS)
-    return Results(Records(record or {}, {}, trials, costs, curves))
+    return Results(Records(record or {}, environment, trials, costs, curves))
 
 
-def answered(study):
-    return answer(results_of(study))
+def answered(study, **environment):
+    return answer(results_of(study, **environment))
 
 
 def told(found, term):

@@ -2,6 +2,7 @@
 
 from matplotlib.patches import Rectangle
 
+from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
 from tngd_bench.report.training.tolerance_strip import tolerance_chart
@@ -32,4 +33,7 @@ def test_too_few_seeds_say_so_and_nothing_swept_gives_no_strip(make):
         chart = tolerance_chart(results)
         assert tolerance_chart(Results(make(optimizers=("tngd",), sizes=(), sweeps=False))) is None
     assert chart.data.empty
-    assert "too few to tell, 3 seeds of the ideal device, 5 needed" in chart.alt
+    assert chart.alt.count("too few to tell, 3 seeds of the ideal device, 5 needed") == 1
+    assert not chart.figure.legends
+    told = "How imperfect the device may be is not decided: too few to tell, 3 seeds of the ideal device, 5 needed."
+    assert told in [each.text for each in answer(results).paragraphs]

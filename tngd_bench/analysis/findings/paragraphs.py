@@ -203,8 +203,8 @@ def tolerance(results: Results) -> Text | None:
     found = [each for each in (_swept(results, swept), _devices(results)) if each is not None]
     if found:
         return " ".join(text for text, _ in found), found[0][1], "tolerance"
-    note = swept[0].note if swept else ""
-    return (f"{note[0].upper()}{note[1:]}.", "", "tolerance") if note else None
+    *_, reason = swept[0].note.partition(": ") if swept else [""]
+    return (f"How imperfect the device may be is not decided: {reason}.", "", "tolerance") if reason else None
 
 
 def _swept(results: Results, swept: Sequence[Tolerance]) -> tuple[str, str] | None:

@@ -161,8 +161,8 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         f"Modelled joules of an iteration at {where}. {said}".strip(),
         f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source}), lower bounds. "
         "Device: items with a price; a dotted end has items without one, which are unknown. The energy of a host that "
-        "waits is not counted. “tngd-bench report --host-processor” takes another processor. Its --host-watts states "
-        "the power of the measured machine, which is not recorded.",
+        "waits is not counted. The power of the measured machine is not recorded: “tngd-bench report --host-watts” "
+        "states it. Its option --host-processor takes another host.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}

@@ -142,10 +142,7 @@ def _table(table: Table, rest: str) -> list[str]:
     shown = len(table.rows) if table.whole else ROWS_SHOWN
     lines += [_row(map(escaped, row)) for row in table.rows[:shown]]
     if (more := len(table.rows) - shown) > 0:
-        lines += [
-            "",
-            f"{quantities.number_of(more, 'more row')} {rest or f'on the page and in data/{table.name}.csv'}.",
-        ]
+        lines += ["", f"{quantities.number_of(more, 'more row')} {rest or f'in data/{table.name}.csv'}."]
     return lines
 
 

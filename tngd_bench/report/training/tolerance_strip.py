@@ -80,9 +80,10 @@ def _rows(results: Results) -> Iterator[_Row]:
             }
             cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
             yield _Row(infos[pair.optimizer].title, f"{trained_on(pair)}, ideal {ideal}", (cell,), about)
+    by_note: dict[str, list[str]] = {}
     for (name, note), number in undecided.items():
-        several = f" ({number} settings)" if number > 1 else ""
-        yield _Row(f"{name}{several}", note, (), {})
+        by_note.setdefault(note, []).append(name + (f" ({number} settings)" if number > 1 else ""))
+    yield from (_Row(", ".join(names), note, (), {}) for note, names in by_note.items())
 
 
 def _cell_words(cell: tuple[str, str]) -> str:
@@ -117,7 +118,8 @@ def tolerance_chart(results: Results) -> Chart | None:
     axes.set(xlim=(0.0, 1.0), ylim=(top, -0.05))
     axes.set_axis_off()
     handles = [Patch(edgecolor=MUTED.light, **look, label=label) for label, look in _LOOKS.values()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    if any(row.cells for row in rows):
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     told = "; ".join(
         ": ".join(filter(None, (f"{row.heading} ({row.where})", ", ".join(map(_cell_words, row.cells)))))
         for row in rows
