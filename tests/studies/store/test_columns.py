@@ -18,7 +18,6 @@ HEADINGS = ("Column", "words", "add_column")
 OTHER_MEANINGS = {
     "analysis/cost/recorded_devices.py": {"device"},  # a setting
     "analysis/training/device_pairs.py": {"device"},
-    "analysis/training/tuning.py": {"settings"},  # a column of its own table
     "analysis/training/final_scores.py": {"finished"},  # how many finished
     "analysis/training/time_to_target.py": {"problem"},  # keys of a study
     "analysis/families.py": {"problem"},
@@ -30,6 +29,9 @@ OTHER_MEANINGS = {
     "report/render/terminal.py": {"optimizer"},  # a word, and a heading
     "report/training/training_section.py": {"finished"},  # how many finished
     "analysis/design/machine.py": {"optimizer"},  # an argument
+    "analysis/design/levers.py": {"precision"},  # a field of a machine
+    "report/compare/comparison.py": {"optimizer"},  # a word
+    "report/torch_classes.py": {"optimizer", "problem", "parameters"},  # headings
     "report/map/energy_chart.py": {"device"},  # a column of its own table
 }
 """Names that are written out where they mean something else than a column of records, by module."""
