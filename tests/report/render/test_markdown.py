@@ -39,7 +39,7 @@ def test_a_document_says_which_rows_it_leaves_out_and_leaves_none_out_of_a_whole
     long = section(rows=markdown.ROWS_SHOWN + 3)
     text = markdown.markdown("A study", [], [long], "")
     assert text.count("| 1 ms |") == markdown.ROWS_SHOWN
-    assert "3 more rows on the page and in data/t-Cost.csv." in text
+    assert "3 more rows in data/t-Cost.csv." in text
     whole = dataclasses.replace(long, tables=(dataclasses.replace(long.tables[0], whole=True),))
     text = markdown.markdown("A study", [], [whole], "")
     assert text.count("| 1 ms |") == markdown.ROWS_SHOWN + 3
