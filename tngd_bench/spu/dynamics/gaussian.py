@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SHORT = 2**16
+SHORT = 2**18
 """Numbers below which torch's own draws are quicker, which one thread makes."""
 PIECE = 2**17
 """Numbers that are made at a time, an even number: they and what they are made of fit a cache."""
