@@ -8,7 +8,7 @@ _SELDOM = 500_000  # more than the modules of any verb make
 
 
 def collect_seldom() -> None:
-    """Let the collector run for the first time when all modules are loaded: until then it takes a sixth of the time."""
+    """Keep the collector from running while modules load, of which it would take a sixth of the time."""
     gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
 
 

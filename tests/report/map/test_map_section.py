@@ -84,7 +84,7 @@ def test_a_setting_that_was_quicker_than_the_one_on_the_maps_is_named(records, p
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in both.items()}
     own = Results(dataclasses.replace(records, **joined), clocked=True)
     view = map_view.MapView(own, own.calibrations)
-    stands = " Of the optimizers on a device maps have TNGD alone, not TNGD-Adam and TNGD (copies of the arrays = 64)."
+    stands = " One optimizer on a device is on the maps, TNGD, and not TNGD-Adam and TNGD (copies of the arrays = 64)."
     assert map_section.device_words(view) == stands
     words = map_section.quicker_words(view)
     assert ("TNGD (copies of the arrays = 64), " in words) is quicker

@@ -55,7 +55,7 @@ class Lead:
 
     @property
     def p(self) -> float:
-        """How likely such a lead is where nobody leads: in this run, or with what another run is shifted by.
+        """Chance of such a lead where nobody leads: in this run, or with the shift of another run.
 
         The larger of the two, times the `choices`; 1.0 without a test.
         """

@@ -33,9 +33,8 @@ def output_curvature(
     kind = closed_form(loss)
     if kind is None:
         if isinstance(targets, Tensor) and targets.is_floating_point() and targets.dtype.itemsize < 4:
-            targets = targets.to(
-                outputs.dtype
-            )  # of a half-precision model, whose outputs are here in float32
+            # of a half-precision model, whose outputs are here in float32
+            targets = targets.to(outputs.dtype)
         return differentiated(loss, outputs, targets, empirical=empirical, value=value)
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":

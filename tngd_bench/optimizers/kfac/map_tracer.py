@@ -132,9 +132,8 @@ class MapTracer:
                 complete = len(used) == len(found)
                 kept = one if complete else dataclasses.replace(one, uses=tuple(use for use, _ in used))
                 passes.append(MapPass.of_rows(kept, [g for _, g in used], dtype))
-            elif (
-                not used
-            ):  # the output has no part in the loss; the weight may, in derivatives inside forward
+            elif not used:
+                # the output has no part in the loss; the weight may, in derivatives inside forward
                 aside += one.parameters
         for one in finished:
             weight, bias = next(gradients), None if one.bias is None else next(gradients)

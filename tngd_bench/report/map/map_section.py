@@ -91,7 +91,7 @@ def map_section(view: MapView) -> Section:
 
 
 def device_words(view: MapView) -> str:
-    """Return which optimizer stands for all of those on a device, where several were timed; "" for one."""
+    """Return a sentence on the optimizers on a device that no map has; "" where only one was timed."""
     infos, device = view.infos, view.calibrations.device_label
     timed = c.only(view.results.finished_costs, problem=view.calibrations.counts.problem)[
         c.OPTIMIZER
@@ -100,7 +100,7 @@ def device_words(view: MapView) -> str:
     if device is None or not others:
         return ""
     return (
-        f" Of the optimizers on a device maps have {infos[device].title} alone, not {quantities.few(others)}."
+        f" One optimizer on a device is on the maps, {infos[device].title}, and not {quantities.few(others)}."
     )
 
 
