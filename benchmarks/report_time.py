@@ -45,15 +45,13 @@ class Report:
 
     def setup_cache(self):
         """Run the study; return where its results are."""
-        from rich.console import Console
-
-        from tngd_bench.cli.progress import PlainAudience
         from tngd_bench.studies.file.reading import load_study
+        from tngd_bench.studies.run.audience import PlainAudience
         from tngd_bench.studies.run.run_study import run_study
 
         study, place = Path("page.toml").absolute(), Path("page").absolute()
         study.write_text(STUDY)
-        run_study(load_study(str(study)), place, PlainAudience(Console(quiet=True)))
+        run_study(load_study(str(study)), place, PlainAudience(lambda line: None))
         return str(place)
 
     def setup(self, place):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from asv.config import Config
-from asv.util import load_json
+from asv.util import interpolate_command, load_json
 
 from benchmarks import core, peers
 from tngd_bench.check.baseline import read_baseline
@@ -83,10 +83,40 @@ def test_commands_use_the_names_asv_fills_in(settings):
     # dependencies come by the lock of the revision and by nothing else
     (build,) = settings["build_command"]
     assert "--no-deps" in build
-    pinned, wheel = settings["install_command"]
-    assert "lock={build_dir}/requirements-$(python" in pinned
-    assert "--constraint $lock" in pinned
+    _, wheel = settings["install_command"]
     assert "--no-deps --force-reinstall" in wheel
+
+
+def test_commands_need_no_program_outside_the_environment(settings):
+    # asv looks for them in the environment's own folder and nowhere else
+    commands = [*settings["build_command"], *settings["install_command"], *settings["uninstall_command"]]
+    places = dict.fromkeys(("build_dir", "build_cache_dir", "env_dir", "wheel_file", "project"), "here")
+    assert {interpolate_command(command, places)[0][0] for command in commands} == {"python"}
+
+
+@pytest.mark.parametrize(
+    ("locks", "taken"),
+    [
+        (["requirements-{}.{}.lock", "requirements.lock"], "requirements-{}.{}.lock"),
+        (["requirements.lock"], "requirements.lock"),
+    ],
+)
+def test_a_revision_is_installed_by_its_own_lock(settings, tmp_path, monkeypatch, locks, taken):
+    for lock in locks:
+        (tmp_path / lock.format(*sys.version_info[:2])).touch()
+    places = {"build_dir": str(tmp_path), "env_dir": str(tmp_path), "wheel_file": "a.whl"}
+    (_, option, code, *arguments), *_ = interpolate_command(settings["install_command"][0], places)
+    assert option == "-c"
+    called = []
+    monkeypatch.setattr(subprocess, "call", lambda command: called.append(command) or 3)
+    monkeypatch.setattr(sys, "argv", ["-c", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        exec(code, {})  # as `python -c` does
+    assert ended.value.code == 3
+    ((python, *command),) = called
+    lock = str(tmp_path / taken.format(*sys.version_info[:2]))
+    assert python == sys.executable
+    assert command == ["-m", "pip", "install", "--quiet", "--constraint", lock, "a.whl"]
 
 
 def test_every_optimizer_of_ours_is_timed():
