@@ -59,6 +59,7 @@ class Device:
         instance, data, _ = make_case(SIZES[0])
         model = instance.model().double()
         inputs, targets = next(instance.batches(data))
+        assert isinstance(inputs, torch.Tensor)
         ggn = GGN(model, instance.loss(), inputs.double(), targets)
         solution = Dense().solve(ggn, damping=DAMPING).solution
         still = torch.zeros_like(solution)

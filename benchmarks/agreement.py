@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,6 +79,8 @@ def digits() -> Setting:
     entry = problems.get("digits-mlp")
     data = entry.load(train_size=32, dtype="float64")
     model = entry.model(entry.widths(3_000), seed=0).double()
+    assert isinstance(data.train_inputs, Tensor)
+    assert isinstance(data.train_targets, Tensor)
     return model, nn.CrossEntropyLoss(), data.train_inputs[:32], data.train_targets[:32]
 
 
@@ -153,7 +155,7 @@ def kfac(made: Setting, where: str) -> Iterator[Comparison]:
     gradient = GGN(model, loss, inputs, targets).gradient
     parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def ours(inverse: str) -> Tensor:
+    def ours(inverse: Literal["cholesky", "eigen"]) -> Tensor:
         optimizer = KFAC(
             model,
             loss,
@@ -180,8 +182,11 @@ def kfac(made: Setting, where: str) -> Iterator[Comparison]:
         )
         return curvlinops.KFACInverseLinearOperator(factors, damping=DAMPING, **damping) @ gradient
 
-    for inverse, damping in (("cholesky", "use_heuristic_damping"), ("eigen", "use_exact_damping")):
-        words = "π-damping" if inverse == "cholesky" else "λ on the product"
+    ways: dict[str, tuple[Literal["cholesky", "eigen"], str]] = {
+        "π-damping": ("cholesky", "use_heuristic_damping"),
+        "λ on the product": ("eigen", "use_exact_damping"),
+    }
+    for words, (inverse, damping) in ways.items():
         yield Comparison(
             f"K-FAC direction, {words}",
             "curvlinops",

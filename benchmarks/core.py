@@ -14,9 +14,10 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -70,14 +71,14 @@ class FunctionalProducts:
 
     def matvec(self, v: torch.Tensor) -> torch.Tensor:
         """G v."""
-        _, image = torch.func.jvp(self._outputs, (self._flat,), (v,))
+        image = torch.func.jvp(self._outputs, (self._flat,), (v,))[1]
         p = self._probabilities
         weighted = p * (image - (p * image).sum(1, keepdim=True)) / len(p)
-        _, pull = torch.func.vjp(self._outputs, self._flat)
+        pull = torch.func.vjp(self._outputs, self._flat)[1]
         return pull(weighted)[0]
 
 
-def medians(calls: dict[str, Call], rounds: int) -> dict[str, float]:
+def medians(calls: Mapping[str, Call], rounds: int) -> dict[str, float]:
     """Median seconds of each call, all of them in turn, round after round, after one round that is not counted."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for counted in range(-1, rounds):
@@ -202,7 +203,11 @@ def converted_kfac() -> list[Row]:
     model = nn.Sequential(nn.Linear(784, 300), nn.Tanh(), nn.Linear(300, 10))
     loss, inputs, targets = nn.CrossEntropyLoss(), torch.rand(64, 784), torch.randint(0, 10, (64,))
     read = Device.preset("paper").override(adc_bits=8)
-    noise = {"lr": 1e-9, "noise_variance": 1e-12, "generator": torch.Generator().manual_seed(2)}
+    noise: dict[str, Any] = {
+        "lr": 1e-9,
+        "noise_variance": 1e-12,
+        "generator": torch.Generator().manual_seed(2),
+    }
     optimizers: dict[str, KFAC] = {
         "K-FAC": KFAC(model, loss, lr=1e-9, inverse="eigen"),
         "8-bit ADC": TKFAC(model, loss, device=read, **noise),

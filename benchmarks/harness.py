@@ -12,6 +12,7 @@ import math
 import statistics
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
@@ -58,8 +59,8 @@ def overhead(optimizer: str, parameters: int, rounds: int) -> Overhead:
         recording = _RecordingInstance(**vars(instance))
         _harness_seconds(recording, data, config)
         timings = {
-            "harness": lambda instance=instance: _harness_seconds(instance, data, config),
-            "loop": lambda instance=instance, made=recording.made: _loop_seconds(instance, made, config),
+            "harness": partial(_harness_seconds, instance, data, config),
+            "loop": partial(_loop_seconds, instance, recording.made, config),
         }
         seconds = {name: timings[name]() for name in sorted(timings, reverse=bool(number % 2))}
         ratios.append(seconds["harness"] / seconds["loop"])

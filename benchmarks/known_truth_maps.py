@@ -65,7 +65,7 @@ def _study(generator: Generator, truth: Truth, noise: float) -> Calibrations:
                 rows.append((n, b, label, _seconds(label, n, b, truth) * factor))
     summary = pd.DataFrame(rows, columns=["parameters", "batch_size", "optimizer", "digital_median_s"])
     summary = summary.assign(group="cost", problem="digits-mlp", outputs=10, method=summary["optimizer"])
-    device = np.where(summary["method"] == "tngd", "paper", None)
+    device = pd.Series(["paper" if method == "tngd" else None for method in summary["method"]], dtype=object)
     trials = summary.assign(kind="cost", status="ok", solver_iterations=np.nan, device=device)
     trials = trials.assign(settings='{"device": "paper"}')
     found = calibrate(summary, trials, {label: optimizer_info(label, label) for label in RATES})

@@ -104,8 +104,8 @@ def median_left_out(generator: Generator) -> tuple[int, int]:
 def lower_in_spite_of_diverged(generator: Generator) -> tuple[int, int]:
     """Return whether a device that diverges on 2 of 8 seeds, lower where it finishes, is found lower."""
     losses = {"tngd": generator.standard_normal(8) - 1.5, "adam": generator.standard_normal(8)}
-    frame = pd.DataFrame(losses).rename_axis(index="seed", columns="optimizer").stack()
-    final = frame.rename("final_loss").reset_index().assign(status="ok")
+    frame = pd.DataFrame(losses).rename_axis(index="seed").reset_index()
+    final = frame.melt("seed", var_name="optimizer", value_name="final_loss").assign(status="ok")
     final.loc[(final["optimizer"] == "tngd") & (final["seed"] < 2), "status"] = "diverged"
     found = paired_difference(paired.differences_by_seed(final, "tngd", "adam"))
     return int(found.p <= 1 - LEVEL and found.value < 0), 1

@@ -1,6 +1,7 @@
 """Exact operations of one step, and the memory of its tensors at the most: the same on every run and machine."""
 
 import math
+from functools import partial
 
 from benchmarks.case import OPTIMIZERS, SIZES, make_case
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -20,7 +21,7 @@ def setup_cache():
         inputs, targets = next(instance.batches(data))
         for config in map(OptimizerConfig.of, names):
             optimizer = instance.optimizer(config, instance.model())
-            count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
+            count = count_operations(partial(optimizer.step, inputs, targets))
             inspected = inspect_step(instance, data, config, lambda work: PeakMemory(measure_allocated(work)))
             found[config.label, parameters] = count.flops, inspected.memory.peak_bytes
     return found

@@ -50,7 +50,7 @@ class Step:
             return float("nan")  # asv's "n/a": a step of that size is no regression test
         return {"samples": samples[optimizer, parameters], "number": 1}
 
-    track_step.unit = "seconds"
+    track_step.unit = "seconds"  # type: ignore[attr-defined]
 
     def track_step_over_sgd(self, samples, optimizer, parameters):
         """Ratio to SGD's step of the same round: what changes with the machine's load stays out."""
@@ -61,4 +61,4 @@ class Step:
         ratios = [float(f"{step / sgd:.4g}") for step, sgd in pairs]
         return {"samples": ratios[: len(ratios) - 1 + len(ratios) % 2], "number": 1}
 
-    track_step_over_sgd.unit = "× SGD"
+    track_step_over_sgd.unit = "× SGD"  # type: ignore[attr-defined]
