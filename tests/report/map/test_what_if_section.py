@@ -14,7 +14,9 @@ from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.network_size import Model
 from tngd_bench.optimizers.roofline import predict
+from tngd_bench.report.document import charting
 from tngd_bench.report.map import map_view, what_if_section
+from tngd_bench.report.map.map_section import map_results
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.processor import Processor
@@ -82,6 +84,21 @@ def test_the_what_if_data_of_kronecker_factors_give_the_bill_of_any_device(calib
         assert shown == pytest.approx(bill, rel=1e-3)
         assert data["streamed"]["full"]["making"][place] == 0.0
         assert data["cells"][place] == pytest.approx(kronecker.parts_of(changed, work).cells, rel=1e-3)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_panel_that_cannot_be_computed_costs_its_own_section_alone(records, monkeypatch, processes):
+    def spoilt(*_):
+        raise ArithmeticError("no such size")
+
+    monkeypatch.setattr(what_if_section, "explorer", spoilt)
+    monkeypatch.setattr("tngd_bench.report.render.processes.available_cores", lambda: processes)
+    with charting.style():
+        made = map_results(Results(records, clocked=True))
+    assert made.map.charts
+    (chart,) = made.what_if.charts
+    assert chart.missing.error == "ArithmeticError: no such size"
+    assert "no such size" in made.decides
 
 
 def level_of(records):

@@ -25,7 +25,7 @@ from tngd_bench.report.document.tables import Cell, Column, Table, amount, numbe
 from tngd_bench.report.map.break_even_charts import place_words, shows_a_plane
 from tngd_bench.report.map.map_view import DECADES, MapView
 from tngd_bench.report.map.what_if_section import TITLE as WHAT_IF
-from tngd_bench.report.map.what_if_section import what_if_section
+from tngd_bench.report.map.what_if_section import panel_data, what_if_section
 from tngd_bench.studies.store import columns as c
 
 TITLE = "Who is cheapest where"
@@ -56,11 +56,12 @@ def map_results(results: Results) -> MapResults:
             Section("map", TITLE), Section("what-if", WHAT_IF), "Not measured: no second-order optimizer."
         )
     view = MapView(results, calibrations)
-    (maps,) = guarded("map", TITLE, lambda: [map_section(view)])
-    try:
-        return MapResults(maps, *what_if_section(view))
-    except Exception as error:
-        return MapResults(maps, Section.failed("what-if", WHAT_IF, error), _not_made(error))
+    with panel_data(view) as panel:
+        (maps,) = guarded("map", TITLE, lambda: [map_section(view)])
+        try:
+            return MapResults(maps, *what_if_section(view, panel))
+        except Exception as error:
+            return MapResults(maps, Section.failed("what-if", WHAT_IF, error), _not_made(error))
 
 
 def _not_made(error: Exception) -> str:

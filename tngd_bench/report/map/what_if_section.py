@@ -1,6 +1,7 @@
 """The section on what the device would have to do: its energy, the what-if panel, and what decides in one sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -22,6 +23,7 @@ from tngd_bench.report.map.energy_chart import DEFAULT_PROCESSOR, host_joules, h
 from tngd_bench.report.map.map_view import MapView, device_title
 from tngd_bench.report.map.panel_data import explorer
 from tngd_bench.report.map.parts_table import parts_table
+from tngd_bench.report.render.processes import beside
 from tngd_bench.spu.billing import price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
@@ -30,6 +32,8 @@ from tngd_bench.studies.file.devices import SET_HERE, SOURCE
 from tngd_bench.studies.store import columns as c
 
 TITLE = "What the device would have to do"
+_CELLS_A_PROCESS = 40
+"""Cells of the map, a dozen quantities each, that take as long as starting a process."""
 
 
 def _without_panel(use: DeviceUse) -> str:
@@ -46,10 +50,42 @@ def _without_panel(use: DeviceUse) -> str:
     )
 
 
-def what_if_section(view: MapView) -> tuple[Section, str]:
-    """Return the section, and what decides in one sentence."""
+PanelData = dict[str, object]
+
+
+@contextmanager
+def panel_data(view: MapView) -> Iterator[Callable[[], PanelData | None]]:
+    """Compute the data of the what-if panel in a process of its own meanwhile; yield what returns it.
+
+    It returns None where there is no panel, and raises what computing the data raised.
+    """
+    use = view.use
+    if use is None or not _is_modelled(view) or _without_panel(use):
+        yield lambda: None
+        return
+
+    def data() -> PanelData:
+        exact = break_even.exact_labels(view.calibrations)
+        return explorer(view.calibrations, view.batch, use, view.infos, exact)
+
+    try:
+        cells = view.batch.measured.size  # made before the process is forked, which has it then too
+    except Exception:
+        yield data  # raises it again where the data are asked for
+        return
+    with beside(data, cells // _CELLS_A_PROCESS) as made:
+        yield made
+
+
+def _is_modelled(view: MapView) -> bool:
+    """Whether there is a device to model and a digital rival."""
+    return bool(view.use is not None and view.device_name and view.calibrations.digital)
+
+
+def what_if_section(view: MapView, panel: Callable[[], PanelData | None]) -> tuple[Section, str]:
+    """Return the section with the data that `panel` returns (see `panel_data`), and what decides in one sentence."""
     calibrations, use = view.calibrations, view.use
-    if use is None or not view.device_name or not calibrations.digital:
+    if use is None or not _is_modelled(view):
         return Section(
             "what-if", TITLE
         ), "Not modelled: no device that can be made here was timed beside a digital rival."
@@ -61,19 +97,16 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
     )
-    without_panel = _without_panel(use)
     section = Section(
         "what-if",
         TITLE,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + (bounded if use.not_stated else "")
-        + without_panel,
+        + _without_panel(use),
         charts=charts_of("what-if", view),
         tables=tuple(table for table in found if table is not None),
-        explorer=None
-        if without_panel
-        else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
+        explorer=panel(),
     )
     return section, decides(view, use)
 
