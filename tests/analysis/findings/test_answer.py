@@ -242,3 +242,9 @@ def test_the_facts_name_the_processors_of_all_machines(study):
     assert "Digital: one thread of 2 machines (A; B), measured." in told
     told = " ".join(answered(study, cpu="A", unlike={"threads_cost": [1, 2]}, threads_cost=1).facts)
     assert "Digital: 1 or 2 threads of A, measured." in told
+
+
+def test_a_study_of_sweeps_alone_says_that_its_device_is_modelled(study):
+    for level in (4.0, 8.0):
+        study.train("tngd", [0.1] * 5, sweep="adc_bits", level=level)
+    assert "Device: paper, modelled, not built." in answered(study).facts
