@@ -148,3 +148,15 @@ def test_of_two_equals_in_two_sections_one_in_twenty_differs_in_ratio():
         other = section(2 * seed + 1, {"sgd": -3.0, "b": 0.0})
         wrong += ratio_in_sections([one, other], "b", "a").decided
     assert wrong <= stats.binom.ppf(0.999, studies, 0.05)
+
+
+def test_pairs_decide_who_leads_where_an_hour_was_slow_for_one_of_two():
+    """Known truth: K-FAC takes nine tenths of the time; the last processes, three times as slow, timed it alone."""
+    both = costs(0, {"kfac": np.log(0.9), "ngd-gram": 0.0}, noise=0.01)
+    slow = both.assign(total_s=both["total_s"].where(both["process"] < 2, 3.0 * both["total_s"]))
+    stopped = slow[(slow["optimizer"] == "kfac") | (slow["process"] < 3)]
+    medians = stopped.groupby("optimizer")["total_s"].median()
+    assert medians["kfac"] > medians["ngd-gram"]
+    (lead,) = leads(stopped, KINDS, QUIET_RUN)
+    assert (lead.optimizer, lead.runner_up) == ("kfac", "ngd-gram")
+    assert lead.ratio.low <= 1.0 / 0.9 <= lead.ratio.high

@@ -129,10 +129,14 @@ def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) ->
     second = costs[costs[c.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby(c.PARAMETERS, sort=True):
-        names = by_median(part)
-        runner_up = names[1] if len(names) > 1 else None
-        ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, names[0])
-        found.append(Lead(int(str(parameters)), names[0], runner_up, ratio, run_spread))
+        leader, *others = by_median(part)
+        runner_up = others[0] if others else None
+        ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, leader)
+        if runner_up is not None and ratio is not None and ratio.value < 1.0:
+            # the medians are of unlike numbers of processes, in hours of unlike speed; pairs are not
+            leader, runner_up = runner_up, leader
+            ratio = iteration_cost.paired_ratio(part, runner_up, leader)
+        found.append(Lead(int(str(parameters)), leader, runner_up, ratio, run_spread))
     return tuple(found)
 
 
