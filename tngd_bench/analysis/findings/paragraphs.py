@@ -26,6 +26,9 @@ from tngd_bench.studies.store import columns as c
 MOST_IMPERFECTIONS = 3
 """Imperfections with a level of their own in the answer; the chart has all of them."""
 
+MOST_LOST = 2
+"""Optimizers of which no run finished that the answer names."""
+
 
 @dataclass(frozen=True)
 class Paragraph:
@@ -189,7 +192,10 @@ def learning(results: Results) -> Text | None:
     text = f"On {where} {names[first].title} ends at {bold} {score.title}"
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
     shown = list(ranked.drop(first).index)[:1]
-    said += [words for label in (first, *shown) if (words := section.unfinished(label, names[label].title))]
+    lost = [label for label in labels if label not in ranked.index]  # finished in no seed: not in the ranking
+    told = (first, *shown, *lost[:MOST_LOST])
+    said += [words for label in told if (words := section.unfinished(label, names[label].title))]
+    said += [f"{len(lost) - MOST_LOST} more in no seed"] if len(lost) > MOST_LOST else []
     for best in shown:
         said.append(section.undecided(first, [label for label in labels if label != first], score, best))
         text += f"; {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
