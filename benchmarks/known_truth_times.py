@@ -95,14 +95,14 @@ def _run(
 @at_settings
 def lead_of_equals(generator: Generator, number: int, noise: float) -> tuple[int, int]:
     """Return whether one of so many equal optimizers is called cheapest without a doubt."""
-    (found,) = leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS)
+    (found,) = together(leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS))
     return int(found.doubt == ""), 1
 
 
 @at_settings
 def any_size_confirmed(generator: Generator, sizes: int, noise: float) -> tuple[int, int]:
     """Return whether the device or its best rival, of five equal optimizers, leads without a doubt at any size."""
-    met = (duel(_run(generator, dict.fromkeys(NAMES, 0.0), noise), KINDS) for _ in range(sizes))
+    met = (duel([_run(generator, dict.fromkeys(NAMES, 0.0), noise)], KINDS) for _ in range(sizes))
     return int(any(not lead.doubt for lead in together([each[1] for each in met if each is not None]))), 1
 
 
@@ -110,7 +110,7 @@ def any_size_confirmed(generator: Generator, sizes: int, noise: float) -> tuple[
 def lead_of_gaps(generator: Generator, noise: float, *, again: bool) -> tuple[int, int]:
     """Return whether a confirmed lead is wrong, or (`again`) not that of a second run; gaps spread by 15 %."""
     true = {name: 0.15 * generator.standard_normal() for name in NAMES}
-    (found,) = leads(_run(generator, true, noise), KINDS)
+    (found,) = together(leads(_run(generator, true, noise), KINDS))
     if found.doubt:
         return 0, 0
     second = _run(generator, true, noise).groupby("optimizer")["total_s"].median()
@@ -124,7 +124,7 @@ def lead_by_null_runs(generator: Generator, shift: float, *, measured: bool = Tr
     runs = [_null_run(generator, shift) for _ in range(3 if measured else 0)]
     run_spread = RunSpread(spread(between_runs(runs)), "null runs") if measured else ASSUMED
     true = {name: 0.15 * generator.standard_normal() for name in NAMES}
-    (found,) = leads(_run(generator, true, QUIET, shift), KINDS, run_spread)
+    (found,) = together(leads(_run(generator, true, QUIET, shift), KINDS, run_spread))
     if found.doubt:
         return 0, 0
     second = _run(generator, true, QUIET, shift).groupby("optimizer")["total_s"].median()

@@ -19,7 +19,7 @@ from scipy import stats
 
 from benchmarks.runs import command_line
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
-from tngd_bench.analysis.cost.leads import leads
+from tngd_bench.analysis.cost.leads import leads, together
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest
@@ -82,7 +82,7 @@ def _leads_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple
     there = _cheapest(summarise(second.costs, second.trials), ranked)
     kept = made = 0
     for batch, part in finished_costs(first.costs, first.trials).groupby("batch_size"):
-        for lead in leads(part, known, run_spread):
+        for lead in together(leads(part, known, run_spread)):
             if not lead.doubt:
                 made += 1
                 kept += there[lead.parameters, int(str(batch))] == lead.optimizer

@@ -133,6 +133,13 @@ def test_training_is_paired_by_seed_and_only_at_equal_length(records):
     assert compare(records, dataclasses.replace(records, curves=longer)).training.empty
 
 
+def test_seeds_of_studies_of_two_names_are_not_paired(records):
+    other = dataclasses.replace(records, study=records.study | {"name": "t"})
+    found = compare(records, other)
+    assert (found.training.empty, found.studies) == (True, ("s", "t"))
+    assert len(found.costs) == len(OPTIMIZERS)
+
+
 def test_a_section_that_changed_is_named_with_both_values(records):
     study = records.study | {"cost": [{"name": "g", "processes": 5}]}
     found = compare(records, dataclasses.replace(records, study=study))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
 SIZES = (1_000, 3_162, 10_000, 31_623, 100_000, 316_228, 1_000_000)
@@ -108,73 +109,6 @@ def make_records(
     return Records(study, environment, *frames.collect(), ignored={})
 
 
-TRIAL_COLUMNS = [
-    *[
-        "key",
-        "kind",
-        "group",
-        "problem",
-        "parameters_requested",
-        "parameters",
-        "batch_size",
-        "outputs",
-        "rows",
-    ],
-    *[
-        "width",
-        "optimizer",
-        "method",
-        "settings",
-        "device",
-        "seed",
-        "process",
-        "sweep_parameter",
-        "sweep_value",
-    ],
-    *["status", "reason", "estimate_seconds", "estimate_bytes", "flops", "peak_bytes", "solver_iterations"],
-    *["elapsed_s", "first_step_s", "routing"],
-]
-COST_COLUMNS = [
-    *[
-        "key",
-        "group",
-        "problem",
-        "parameters",
-        "batch_size",
-        "outputs",
-        "rows",
-        "optimizer",
-        "method",
-        "device",
-    ],
-    *["process", "repetition", "step_s", "digital_s", "write_s", "relax_s", "read_s", "total_s"],
-]
-CURVE_COLUMNS = [
-    *[
-        "key",
-        "group",
-        "problem",
-        "parameters",
-        "batch_size",
-        "optimizer",
-        "method",
-        "seed",
-        "sweep_parameter",
-    ],
-    *[
-        "sweep_value",
-        "iteration",
-        "epoch",
-        "loss",
-        "train_loss",
-        "train_accuracy",
-        "test_loss",
-        "test_accuracy",
-    ],
-    *["measured_s", "modelled_s"],
-]
-
-
 class _Frames:
     def __init__(self, generator: np.random.Generator, skip: tuple[str, ...]) -> None:
         self.generator = generator
@@ -236,6 +170,7 @@ class _Frames:
                 "relax_s": relax,
                 "read_s": read,
                 "total_s": digital + write + relax + read,
+                "overlap_s": 0.0,
             }
             self.costs.append(row)
 
@@ -270,10 +205,10 @@ class _Frames:
             self.curves.append(row)
 
     def collect(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        trials = pd.DataFrame(self.trials, columns=TRIAL_COLUMNS)
+        trials = pd.DataFrame(self.trials, columns=list(TRIAL_COLUMNS))
         trials = trials.astype({"sweep_value": float, "seed": "Int64", "process": "Int64"})
-        costs = pd.DataFrame(self.costs, columns=COST_COLUMNS)
-        curves = pd.DataFrame(self.curves, columns=CURVE_COLUMNS).astype({"sweep_value": float})
+        costs = pd.DataFrame(self.costs, columns=list(COST_COLUMNS))
+        curves = pd.DataFrame(self.curves, columns=list(CURVE_COLUMNS)).astype({"sweep_value": float})
         return trials, costs, curves
 
 

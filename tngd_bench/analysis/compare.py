@@ -4,7 +4,7 @@ Costs pair by setting. The ratio of medians B/A has no interval: the machine may
 and five runs of one study left out 1 in 23 % of its intervals. Relative to SGD that cancels. In each store every
 process gives log(optimizer/SGD) of its medians; the interval is Welch's over these, with the spread of both from run to
 run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs three processes of each. Training pairs by
-seed: the same seed has the same start and batches in both.
+seed: in studies of one name the same seed has the same start and batches, since these derive from both.
 """
 
 import json
@@ -23,8 +23,10 @@ from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.analysis.statistics.welch import mean_difference
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.studies.store import columns as c
+from tngd_bench.studies.store.environment import processor_words
 
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
@@ -42,7 +44,8 @@ class TwoStores:
     `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
     setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
     the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`:
-    σ_run of A and of B · `unlike`: the entries of training sections, as SECTION.ENTRY, for which they are not compared.
+    σ_run of A and of B · `unlike`: the entries of training sections, as SECTION.ENTRY, for which they are not compared
+    · `studies`: the names of both studies; of two names no seeds are paired · `processors`: of A and of B, in words.
     """
 
     differences: pd.DataFrame
@@ -51,6 +54,8 @@ class TwoStores:
     only: pd.DataFrame
     run_spreads: tuple[RunSpread, RunSpread]
     unlike: tuple[str, ...] = ()
+    studies: tuple[str, str] = ("", "")
+    processors: tuple[str, str] = ("", "")
 
 
 def compare(a: Results, b: Results) -> TwoStores:
@@ -67,13 +72,16 @@ def compare(a: Results, b: Results) -> TwoStores:
         for entry in _DATA
         if one.get(entry) != other.get(entry)
     )
+    studies = str(a.study.get("name", "")), str(b.study.get("name", ""))
     return TwoStores(
         pd.DataFrame(differences, columns=["where", "name", "a", "b"]),
         _costs(a, b),
-        _training(a, b, {each.rpartition(".")[0] for each in unlike}),
+        _training(a, b, {each.rpartition(".")[0] for each in unlike}, paired=studies[0] == studies[1]),
         _only(a.trials, b.trials),
         (a.run_spread, b.run_spread),
         unlike,
+        studies,
+        (processor_words(a.environment), processor_words(b.environment)),
     )
 
 
@@ -166,24 +174,22 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
     change = float(b.mean() - a.mean()) if len(a) and len(b) else np.nan
     half = np.nan
     if min(len(a), len(b)) >= MINIMUM_PROCESSES:
-        parts = [float(own.var(ddof=1)) / len(own) for own in (a, b)]
-        within = sum(parts)
-        weighed = sum(part**2 / (len(own) - 1) for part, own in zip(parts, (a, b), strict=True))
-        freedom = within**2 / weighed if within else np.inf
-        tail = (1.0 + LEVEL) / 2.0
-        half = np.hypot(stats.t.ppf(tail, freedom) * np.sqrt(within), stats.norm.ppf(tail) * np.sqrt(spread))
+        within = mean_difference(a, b).half_width(LEVEL)
+        half = np.hypot(within, stats.norm.ppf((1.0 + LEVEL) / 2.0) * np.sqrt(spread))
     estimate, low, high = map(float, np.exp([change, change - half, change + half]))
     return {"relative": estimate, "relative_low": low, "relative_high": high}
 
 
-def _training(a: Results, b: Results, unlike: Collection[str]) -> pd.DataFrame:
+def _training(a: Results, b: Results, unlike: Collection[str], *, paired: bool) -> pd.DataFrame:
+    """Return the training of `TwoStores`: no rows unless seeds are `paired`, none of the sections in `unlike`."""
     keys = [*_TRAINING, c.SEED]
     ends = (each.final.assign(level=c.swept_levels(each.final, number=quantities.level)) for each in (a, b))
     both = next(ends).merge(next(ends), on=keys, suffixes=("_a", "_b"))
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
-    both = both[~both[c.GROUP].isin(unlike)]  # nor is the same seed the same start and batches on other data
+    # nor is the same seed the same start and batches on other data, or in a study of another name
+    both = both[~both[c.GROUP].isin(unlike) & paired]
     rows = []
     for row, part in c.groups(both, _TRAINING, dropna=False):
         ended = c.only(part, status_a="ok", status_b="ok").dropna(subset=["final_loss_a", "final_loss_b"])

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from benchmarks.known_truth_times import EQUAL, KINDS, NAMES, timed
+from tngd_bench.analysis.cost.across_sections import ratio_in_sections
 from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_ratio
-from tngd_bench.analysis.cost.leads import AMONG_MANY, Lead, duel, leads, together
+from tngd_bench.analysis.cost.leads import AMONG_MANY, JudgedLead, Lead, duel, leads, together
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 
 QUIET_RUN = RunSpread(1e-9, "none")
@@ -57,21 +59,104 @@ def test_leads_told_together_are_corrected_by_holm_and_for_the_choice_of_the_qui
 
 def test_a_lead_told_alone_is_confirmed_as_before():
     for seed in range(20):
-        (lead,) = leads(costs(seed, {"ngd-gram": 0.03, "kfac": 0.0}), KINDS, QUIET_RUN)
+        (lead,) = together(leads(costs(seed, {"ngd-gram": 0.03, "kfac": 0.0}), KINDS, QUIET_RUN))
         assert (lead.doubt == "") == lead.decided
 
 
 def test_a_duel_counts_of_how_many_its_first_is_the_quickest():
     ahead = {**dict.fromkeys(NAMES, 1.0), "tngd": 0.0}
-    device, lead = duel(costs(0, ahead), KINDS)
+    device, lead = duel([costs(0, ahead)], KINDS)
     assert (device, lead.optimizer, lead.choices) == ("tngd", "tngd", 1)
-    _, lead = duel(costs(0, {**dict.fromkeys(NAMES, 0.0), "tngd": 1.0}), KINDS)
+    _, lead = duel([costs(0, {**dict.fromkeys(NAMES, 0.0), "tngd": 1.0})], KINDS)
     assert (lead.runner_up, lead.choices) == ("tngd", 4)
-    assert duel(costs(0, {"kfac": 0.0, "ngd-cg": 0.0}), KINDS) is None
-    assert duel(costs(0, EQUAL), dict.fromkeys(EQUAL, KINDS["tngd"])) is None
+    assert duel([costs(0, {"kfac": 0.0, "ngd-cg": 0.0})], KINDS) is None
+    assert duel([costs(0, EQUAL)], dict.fromkeys(EQUAL, KINDS["tngd"])) is None
 
 
 def test_true_leads_are_confirmed_at_many_sizes():
     true = {**dict.fromkeys(NAMES, 1.0), "kfac": 0.0}
-    told = together([duel(costs(seed, true), KINDS)[1] for seed in range(12)])
+    told = together([duel([costs(seed, true)], KINDS)[1] for seed in range(12)])
     assert [lead.doubt for lead in told] == [""] * 12
+
+
+def test_a_lead_has_no_verdict_before_it_is_told_together_with_the_others():
+    lead = lead_of(0.04)
+    assert not hasattr(lead, "doubt")
+    assert isinstance(lead, Lead)
+    first, _ = together([lead, lead])
+    assert (type(first), first.doubt) == (JudgedLead, AMONG_MANY)
+    with pytest.raises(TypeError, match="adjusted_p"):
+        JudgedLead(1000, "b", "a", lead.ratio)
+
+
+def section(seed, logs, speed=0.0):
+    """One section's timings of `logs`, on a machine that was slower by `speed` in its hour."""
+    shifted = {label: log + speed for label, log in logs.items()}
+    own = costs(seed, shifted)
+    return own.assign(method=own["optimizer"])
+
+
+def test_a_rival_that_another_section_timed_counts_whatever_the_hour_did():
+    """Known truth: K-FAC is twice as quick as every device, and CG, beside one of them, half as quick."""
+    for speed in (-0.3, 0.0, 0.3):
+        full = section(1, {"sgd": -3.0, "kfac": -0.7, "tngd": 0.05}, speed)
+        without = section(2, {"sgd": -3.0, "ngd-cg": 0.7, "tngd[analog_time=5]": 0.0})
+        known = KINDS | {"sgd": optimizer_info("sgd", "sgd")}
+        known |= {"tngd[analog_time=5]": optimizer_info("tngd[analog_time=5]", "tngd")}
+        for sections in ((full, without), (without, full)):
+            device, lead = duel(sections, known)
+            (told,) = together([lead])
+            assert (device, told.optimizer, told.doubt) == (lead.runner_up, "kfac", "")
+            true = 0.7 if lead.runner_up == "tngd[analog_time=5]" else 0.75
+            assert np.log(lead.ratio.low) <= true <= np.log(lead.ratio.high)
+
+
+def test_two_that_met_neither_each_other_nor_one_sgd_are_compared_by_medians_and_untested():
+    known = KINDS | {"sgd": optimizer_info("sgd", "sgd")}
+    apart = section(1, {"kfac": -0.7}), section(2, {"ngd-cg": 0.7, "tngd": 0.0})
+    _, lead = duel(apart, known)
+    assert (lead.optimizer, lead.runner_up, lead.ratio) == ("kfac", "tngd", None)
+    assert together([lead])[0].doubt == "untested"
+    # where the quickest rival beside the device is ahead of it too, that pair decides
+    near = section(1, {"kfac": -0.7}), section(2, {"ngd-cg": -0.5, "tngd": 0.0})
+    _, lead = duel(near, known)
+    assert (lead.optimizer, lead.runner_up, together([lead])[0].doubt) == ("ngd-cg", "tngd", "")
+
+
+def test_the_ratio_across_sections_is_welchs_and_paired_sections_are_pooled():
+    one, other = section(1, {"sgd": -3.0, "a": 0.0}), section(2, {"sgd": -3.0, "b": 0.2}, 0.4)
+    found = ratio_in_sections([one, other], "b", "a")
+    logs = [
+        [np.log(np.median(block)) for block in paired_quotients(part, label, "sgd")]
+        for part, label in ((other, "b"), (one, "a"))
+    ]
+    welch = stats.ttest_ind(*logs, equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue)
+    interval = welch.confidence_interval(0.95)
+    assert np.log([found.low, found.high]) == pytest.approx([interval.low, interval.high])
+    both = [section(seed, {"a": 0.0, "b": 0.2}) for seed in (3, 4)]
+    pooled = ratio_in_sections(both, "b", "a")
+    assert (pooled.processes, pooled.pairs) == (10, 70)
+    logs = [np.log(np.median(block)) for part in both for block in paired_quotients(part, "b", "a")]
+    assert pooled.p == pytest.approx(stats.ttest_1samp(logs, 0.0).pvalue)
+
+
+def test_of_two_equals_in_two_sections_one_in_twenty_differs_in_ratio():
+    wrong, studies = 0, 300
+    for seed in range(studies):
+        one = section(2 * seed, {"sgd": -3.0, "a": 0.0}, 0.2)
+        other = section(2 * seed + 1, {"sgd": -3.0, "b": 0.0})
+        wrong += ratio_in_sections([one, other], "b", "a").decided
+    assert wrong <= stats.binom.ppf(0.999, studies, 0.05)
+
+
+def test_pairs_decide_who_leads_where_an_hour_was_slow_for_one_of_two():
+    """Known truth: K-FAC takes nine tenths of the time; the last processes, three times as slow, timed it alone."""
+    both = costs(0, {"kfac": np.log(0.9), "ngd-gram": 0.0}, noise=0.01)
+    slow = both.assign(total_s=both["total_s"].where(both["process"] < 2, 3.0 * both["total_s"]))
+    stopped = slow[(slow["optimizer"] == "kfac") | (slow["process"] < 3)]
+    medians = stopped.groupby("optimizer")["total_s"].median()
+    assert medians["kfac"] > medians["ngd-gram"]
+    (lead,) = leads(stopped, KINDS, QUIET_RUN)
+    assert (lead.optimizer, lead.runner_up) == ("kfac", "ngd-gram")
+    assert lead.ratio.low <= 1.0 / 0.9 <= lead.ratio.high

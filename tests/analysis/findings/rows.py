@@ -9,23 +9,8 @@ import pandas as pd
 from tngd_bench.analysis.findings.answer import answer
 from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
-
-TRIALS = [
-    *[
-        "key",
-        "kind",
-        "group",
-        "problem",
-        "parameters_requested",
-        "parameters",
-        "batch_size",
-        "outputs",
-        "optimizer",
-        "method",
-    ],
-    *["device", "seed", "sweep_parameter", "sweep_value", "status", "settings", "flops", "peak_bytes"],
-]
 
 
 class Study:
@@ -100,33 +85,10 @@ class Study:
         return find(results_of(self, record))
 
 
-COSTS = [
-    *[
-        "key",
-        "group",
-        "problem",
-        "parameters",
-        "batch_size",
-        "outputs",
-        "rows",
-        "optimizer",
-        "method",
-        "process",
-    ],
-    *["repetition", "step_s", "digital_s", "write_s", "relax_s", "read_s", "total_s"],
-]
-
-
-CURVES = [
-    *["key", "iteration", "loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "measured_s"],
-    "modelled_s",
-]
-
-
 def results_of(study, record=None, **environment):
-    costs = pd.DataFrame(study.costs) if study.costs else pd.DataFrame(columns=COSTS)
-    curves = pd.DataFrame(study.curves) if study.curves else pd.DataFrame(columns=CURVES)
-    trials = pd.DataFrame(study.trials, columns=TRIALS)
+    costs = pd.DataFrame(study.costs) if study.costs else pd.DataFrame(columns=list(COST_COLUMNS))
+    curves = pd.DataFrame(study.curves) if study.curves else pd.DataFrame(columns=list(CURVE_COLUMNS))
+    trials = pd.DataFrame(study.trials, columns=list(TRIAL_COLUMNS))
     return Results(Records(record or {}, environment, trials, costs, curves))
 
 

@@ -200,12 +200,34 @@ def test_no_optimizer_on_a_device_is_left_out_where_the_digital_one_leads(study)
 
 
 def test_a_size_that_two_sections_time_is_one_size(study):
-    for group, rivals in (("a", {"ngd-gram": 1e-4}), ("b", {"ngd-gram": 3e-3, "kfac": 2e-3})):
+    for group, rivals in (("a", {"ngd-gram": 3e-3}), ("b", {"ngd-gram": 3e-3, "kfac": 2e-3})):
         for label, pace in {"tngd": 1e-3, **rivals}.items():
             study.cost(label, 100, pace, group=group)
     line = answered(study).bottom_line
     assert line.startswith("At the one size timed, TNGD had a shorter step than its quickest digital")
     assert "K-FAC" in line
+
+
+@pytest.mark.parametrize("groups", ["ab", "ba"])
+def test_a_device_does_not_lead_where_another_section_timed_a_quicker_rival(study, groups):
+    """As in a sample whose line named a device at a size at which K-FAC, in another section, took half its time."""
+    for group, rivals in zip(groups, ({"ngd-cg": 3e-3}, {"kfac": 0.5e-3}), strict=True):
+        for label, pace in {"sgd": 1e-6, "tngd": 1e-3, **rivals}.items():
+            study.cost(label, 100, pace, group=group)
+    line = answered(study).bottom_line
+    assert line == (
+        "At the one size timed, a digital second-order optimizer had a shorter step than TNGD (confirmed)."
+    )
+
+
+def test_what_no_section_timed_together_is_to_be_measured_next(study):
+    study.cost("kfac", 100, 0.5e-3, group="a")
+    study.cost("tngd", 100, 1e-3, group="b")
+    found = answered(study)
+    assert "seemed to have a shorter step than TNGD (not tested" in found.bottom_line
+    assert told(found, "Measure next").text == (
+        "one cost section with K-FAC and TNGD at N = 100: no section timed both."
+    )
 
 
 def test_a_size_with_one_of_the_two_alone_is_not_counted_as_compared(study):
@@ -220,3 +242,9 @@ def test_the_facts_name_the_processors_of_all_machines(study):
     assert "Digital: one thread of 2 machines (A; B), measured." in told
     told = " ".join(answered(study, cpu="A", unlike={"threads_cost": [1, 2]}, threads_cost=1).facts)
     assert "Digital: 1 or 2 threads of A, measured." in told
+
+
+def test_a_study_of_sweeps_alone_says_that_its_device_is_modelled(study):
+    for level in (4.0, 8.0):
+        study.train("tngd", [0.1] * 5, sweep="adc_bits", level=level)
+    assert "Device: paper, modelled, not built." in answered(study).facts

@@ -266,3 +266,13 @@ def test_a_run_that_is_not_complete_is_said_to_be_none(study):
     assert told(answer(Results(whole)), "Not complete") is None
     part = told(answer(Results(dataclasses.replace(whole, runs=6, missing=2))), "Not complete")
     assert part.text.startswith("2 of 6 processes of this study have no result yet")
+
+
+def test_a_device_that_finished_in_no_seed_is_told_beside_another_that_did(study):
+    for label, loss in {"tngd": None, "tngd-adam": 0.3, "kfac": 0.2, "ngd-cg": None, "spring": None}.items():
+        study.train(label, [loss] * 6)
+    text = answered(study).bottom_line
+    assert "TNGD-Adam ends at" in text
+    assert sum(f"6 of 6 of {title} did not finish" in text for title in ("TNGD", "NGD (CG)", "SPRING")) == 2
+    assert "6 of 6 of TNGD did not finish" in text
+    assert "1 more in no seed" in text

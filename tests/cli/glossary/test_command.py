@@ -7,7 +7,7 @@ import pytest
 
 from tngd_bench.analysis.claims.types import VerdictName
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD
-from tngd_bench.cli.glossary.command import terms
+from tngd_bench.cli.glossary.command import in_ascii, terms
 from tngd_bench.cli.main import run
 from tngd_bench.report.document import tables
 from tngd_bench.report.front import _SYMBOLS
@@ -50,6 +50,28 @@ def test_a_word_is_found_in_any_case_or_in_part(capsys, word, first):
     code, out, _ = told(capsys, word)
     assert code == 0
     assert out.startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sign"),
+    [
+        ("tau", "τ:"),
+        ("TAU", "τ:"),
+        ("lambda", "λ,"),
+        ("kappa_0", "κ₀:"),
+        ("kappa0", "κ₀:"),
+        ("dz", "d_z:"),
+        (">=", "≥:"),
+        ("~", "≈:"),
+    ],
+)
+def test_a_symbol_is_found_by_what_one_types(capsys, typed, sign):
+    code, out, _ = told(capsys, typed)
+    assert (code, out.startswith(sign), out.count("\n    ") == out.count("\n") - 1) == (0, True, True)
+
+
+def test_every_term_can_be_typed():
+    assert [term for term in terms() if not in_ascii(term).isascii()] == []
 
 
 def test_all_are_printed_and_an_unknown_one_is_answered_with_the_nearest(capsys):

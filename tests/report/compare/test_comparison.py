@@ -1,5 +1,7 @@
 """The words of a comparison against counts made here from the tables behind them."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +59,25 @@ def test_pairs_are_counted_and_what_is_not_compared_is_named():
     assert text == (
         "1 pair of equal setting and seed: final loss equal to the bit in 0, lower in B in 1, higher in 0. Diverged: 0 "
         "in A, 2 in B. Not compared, as other data were trained or evaluated on: g.train_size."
+    )
+
+
+def test_studies_of_two_names_and_two_processors_are_named():
+    rows = [SGD, ("adam", "sgd", 1.5, 1.2, 1.9)]
+    same = dataclasses.replace(two(costs(*rows)), studies=("s", "s"), processors=("X", "X"))
+    other = dataclasses.replace(same, studies=("s", "t"), processors=("X", "Y"))
+    plain, found = dict(headlines(same)), dict(headlines(other))
+    assert found["Cost"].removeprefix(plain["Cost"]).startswith(" A was measured on X, B on Y:")
+    assert plain["Training"] == "No training run is shared."
+    assert "derive from the name of the study, and these are “s” and “t”" in found["Training"]
+
+
+def test_the_code_that_differs_hides_no_other_condition():
+    names = [f"code.tngd_bench/{number}" for number in range(20)] + ["cpu", "torch"]
+    differences = pd.DataFrame({"where": "environment", "name": names, "a": "1", "b": "2"})
+    found = dataclasses.replace(two(), differences=differences)
+    assert dict(headlines(found))["Conditions"].startswith(
+        "Environment: 22 entries differ (cpu, torch, code)."
     )
 
 

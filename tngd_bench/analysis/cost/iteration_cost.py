@@ -157,11 +157,16 @@ def paired_ratio(
         low, high, p = float(every.min()), float(every.max()), 1.0
     else:
         logs = [float(np.log(np.median(block))) for block in blocks]
-        stopped = c.PRECISION in costs and bool(costs[c.PRECISION].notna().any())
-        level = enough_processes.LEVEL if stopped else enough_processes.LOOKED_AT
+        level = interval_level(costs)
         half, p = enough_processes.half_width(logs, level), enough_processes.p_value(logs, level)
         low, high = (float(np.exp(np.mean(logs) + side * half)) for side in (-1.0, 1.0))
     return Ratio(value, min(low, value), max(high, value), len(every), len(blocks), p)
+
+
+def interval_level(costs: pd.DataFrame) -> float:
+    """Return the nominal level of the intervals of `costs`: higher where a precision chose the number of processes."""
+    stopped = c.PRECISION in costs and bool(costs[c.PRECISION].notna().any())
+    return enough_processes.LEVEL if stopped else enough_processes.LOOKED_AT
 
 
 def paired_quotients(

@@ -1,15 +1,17 @@
 """The cheapest second-order optimizer at each size, and whether its lead over the runner-up is confirmed.
 
-Leads that one sentence or table tells together are corrected for their number (`together`).
+Leads that one sentence or table tells together are corrected for their number (`together`). A lead before that has no
+verdict.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
 from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.cost.across_sections import ratio_in_sections
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
@@ -24,7 +26,7 @@ AMONG_MANY = "not confirmed among so many comparisons"
 class Lead:
     """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it.
 
-    `choices`: of how many it is the quickest, where the runner-up is not simply the next. `adjusted_p`: see `together`.
+    `choices`: of how many it is the quickest, where the runner-up is not simply the next.
     """
 
     parameters: int
@@ -33,25 +35,11 @@ class Lead:
     ratio: iteration_cost.Ratio | None
     run_spread: RunSpread = ASSUMED
     choices: int = 1
-    adjusted_p: float = 0.0
 
     @property
     def decided(self) -> bool:
         """Whether the lead is confirmed."""
         return self.ratio is not None and self.ratio.decided
-
-    @property
-    def doubt(self) -> str:
-        """Return why the lead is not confirmed, in a few words; "" where it is."""
-        if self.runner_up is None:
-            return "no other measured"
-        if self.ratio is None or not self.ratio.tested:
-            return "untested"
-        if not self.decided:
-            return "lead over the runner-up not confirmed"
-        if self.ratio.value < math.exp(2.0 * self._error(self.ratio)):
-            return WITHIN_SPREAD
-        return AMONG_MANY if self.adjusted_p > 1.0 - LEVEL else ""
 
     @property
     def p(self) -> float:
@@ -70,26 +58,59 @@ class Lead:
         return math.hypot(error, math.sqrt(2.0) * self.run_spread.value)
 
 
-def together(found: Sequence[Lead]) -> tuple[Lead, ...]:
-    """Return the leads that one sentence or table tells, each with its p-value after Holm's correction."""
+@dataclass(frozen=True, kw_only=True)
+class JudgedLead(Lead):
+    """A lead with its verdict: `adjusted_p` is its p-value among all that are told with it (see `together`)."""
+
+    adjusted_p: float
+
+    @property
+    def doubt(self) -> str:
+        """Return why the lead is not confirmed, in a few words; "" where it is."""
+        if self.runner_up is None:
+            return "no other measured"
+        if self.ratio is None or not self.ratio.tested:
+            return "untested"
+        if not self.decided:
+            return "lead over the runner-up not confirmed"
+        if self.ratio.value < math.exp(2.0 * self._error(self.ratio)):
+            return WITHIN_SPREAD
+        return AMONG_MANY if self.adjusted_p > 1.0 - LEVEL else ""
+
+
+def together(found: Sequence[Lead]) -> tuple[JudgedLead, ...]:
+    """Return the leads that one sentence or table tells, judged by p-values after Holm's correction."""
     adjusted = holm([lead.p for lead in found])
-    return tuple(replace(lead, adjusted_p=p) for lead, p in zip(found, adjusted, strict=True))
+    known = [{field.name: getattr(lead, field.name) for field in fields(Lead)} for lead in found]
+    return tuple(JudgedLead(**own, adjusted_p=p) for own, p in zip(known, adjusted, strict=True))
 
 
-def duel(part: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[str, Lead] | None:
-    """Return the quickest device of `part` (one size), and the lead: its own or its quickest second-order rival's.
+def duel(
+    sections: Sequence[pd.DataFrame], infos: Infos, run_spread: RunSpread = ASSUMED
+) -> tuple[str, Lead] | None:
+    """Return the quickest device of all `sections` at one size, and the lead between it and digital rivals.
 
-    None where either is missing.
+    Rivals are the digital second-order optimizers of all sections, those too that no device was timed beside. Whichever
+    side has the shortest median leads. The quickest of the other side is met by the quickest that was timed beside it,
+    in pairs, if that is ahead of it; else by the quickest of all sections. None where there is no device or no rival.
     """
-    ranked = by_median(part)
+    every = pd.concat(sections)
+    ranked = by_median(every)
     devices = [label for label in ranked if infos[label].modelled]
     rivals = [label for label in ranked if infos[label].second_order and not infos[label].modelled]
     if not devices or not rivals:
         return None
-    first, second = sorted((devices, rivals), key=lambda labels: ranked.index(labels[0]))
-    ratio = iteration_cost.paired_ratio(part, second[0], first[0])
-    size = int(part[c.PARAMETERS].iloc[0])
-    return devices[0], Lead(size, first[0], second[0], ratio, run_spread, choices=len(first))
+    size = int(every[c.PARAMETERS].iloc[0])
+    ahead, behind = sorted((devices, rivals), key=lambda labels: ranked.index(labels[0]))
+    beside = pd.concat([part for part in sections if behind[0] in set(part[c.OPTIMIZER])])
+    near = next((label for label in by_median(beside) if label in ahead), ahead[0])
+    for leader in (near, ahead[0]):
+        ratio = ratio_in_sections(sections, behind[0], leader)
+        if ratio is None or ratio.value >= 1.0:
+            return devices[0], Lead(size, leader, behind[0], ratio, run_spread, choices=len(ahead))
+    # the quickest of both sides, whose paired times tell another order than the medians of all
+    ratio = ratio_in_sections(sections, ahead[0], behind[0])
+    return devices[0], Lead(size, behind[0], ahead[0], ratio, run_spread, choices=len(behind))
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -101,15 +122,22 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[Lead, ...]:
-    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending.
+
+    `costs` are those of one section, batch size and number of outputs.
+    """
     second = costs[costs[c.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby(c.PARAMETERS, sort=True):
-        names = by_median(part)
-        runner_up = names[1] if len(names) > 1 else None
-        ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, names[0])
-        found.append(Lead(int(str(parameters)), names[0], runner_up, ratio, run_spread))
-    return together(found)
+        leader, *others = by_median(part)
+        runner_up = others[0] if others else None
+        ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, leader)
+        if runner_up is not None and ratio is not None and ratio.value < 1.0:
+            # the medians are of unlike numbers of processes, in hours of unlike speed; pairs are not
+            leader, runner_up = runner_up, leader
+            ratio = iteration_cost.paired_ratio(part, runner_up, leader)
+        found.append(Lead(int(str(parameters)), leader, runner_up, ratio, run_spread))
+    return tuple(found)
 
 
 def by_median(costs: pd.DataFrame) -> list[str]:

@@ -207,10 +207,11 @@ def _facts(results: Results) -> tuple[str, ...]:
     facts = [f"Digital: {on}{processor}, measured."] if len(results.cost_summary) else []
     if not facts:
         facts = [f"Run on {processor}."]
-    used = c.outside_sweeps(results.trials).sort_values(c.KIND, kind="stable").dropna(subset=c.DEVICE)
-    used = used[used[c.DEVICE] != ""].drop_duplicates(c.DEVICE)
-    named = ", ".join(sorted(used[c.DEVICE]))
-    device = trial_device(*used.iloc[0][[c.DEVICE, c.SETTINGS]]) if len(used) == 1 else None
+    used = results.trials.sort_values(c.KIND, kind="stable").dropna(subset=c.DEVICE)
+    used = used[used[c.DEVICE] != ""]
+    plain = c.outside_sweeps(used).drop_duplicates(c.DEVICE)
+    named = ", ".join(sorted(set((plain if len(plain) else used)[c.DEVICE])))
+    device = trial_device(*plain.iloc[0][[c.DEVICE, c.SETTINGS]]) if len(plain) == 1 else None
     if device is not None:
         rate = device.link_rate_bits_per_s
         link = "unlimited link" if rate is None else quantities.bit_rate(rate)

@@ -7,7 +7,14 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
-from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, Lead, leads, main_group, strongest_digital
+from tngd_bench.analysis.cost.leads import (
+    WITHIN_SPREAD,
+    JudgedLead,
+    leads,
+    main_group,
+    strongest_digital,
+    together,
+)
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
@@ -19,7 +26,7 @@ from tngd_bench.studies.store import columns as c
 def cost_sentence(results: Results) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
     infos, main = results.infos, main_group(results.finished_costs)
-    ranking = leads(main, infos, results.run_spread)
+    ranking = together(leads(main, infos, results.run_spread))
     has_device = any(info.modelled for info in infos.values())
     if not ranking:
         ran = "" if has_device or main.empty else f" {_all_times(main, infos)}"
@@ -36,7 +43,7 @@ def cost_sentence(results: Results) -> str:
     return " ".join((*said, *clauses, *([] if has_device else [_all_times(main, infos)])))
 
 
-def _won(ranking: Sequence[Lead], infos: Infos) -> str:
+def _won(ranking: Sequence[JudgedLead], infos: Infos) -> str:
     """Return at how many sizes each optimizer is the cheapest; the page has a table of them."""
     if len(ranking) == 1:
         return f"{infos[ranking[0].optimizer].title} at N = {quantities.count(ranking[0].parameters)}"
@@ -46,7 +53,7 @@ def _won(ranking: Sequence[Lead], infos: Infos) -> str:
     )
 
 
-def _doubts(ranking: Sequence[Lead], spread: RunSpread) -> Iterator[str]:
+def _doubts(ranking: Sequence[JudgedLead], spread: RunSpread) -> Iterator[str]:
     """Yield why leads are not confirmed, at how many sizes each, and the spread that they are held to."""
     doubts = Counter(lead.doubt for lead in ranking)
     for doubt, number in doubts.items():

@@ -11,7 +11,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import iteration_cost, leads
-from tngd_bench.analysis.cost.leads import Lead
+from tngd_bench.analysis.cost.leads import JudgedLead
 from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import convergence, noise
 from tngd_bench.analysis.optimizer_names import without_tuned
@@ -25,6 +25,9 @@ from tngd_bench.studies.store import columns as c
 
 MOST_IMPERFECTIONS = 3
 """Imperfections with a level of their own in the answer; the chart has all of them."""
+
+MOST_LOST = 2
+"""Optimizers of which no run finished that the answer names."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Duel:
 
     setting: Mapping[str, Any]
     device: str
-    lead: Lead
+    lead: JudgedLead
 
     @property
     def won(self) -> bool:
@@ -73,17 +76,16 @@ class Duel:
 def duels(results: Results) -> tuple[list[Duel], int]:
     """Return the duel of each size at which a device and a digital second-order optimizer were timed.
 
-    Of several sections at one size that with the most optimizers counts: times of two sections are not paired. A device
-    with items that have no stated time takes part by its lower bound: only a lead of its rival is a lead. The number is
-    that of the sizes where nobody leads for that.
+    The quickest device of all sections at a size meets the quickest rival of all. A device with items that have no
+    stated time takes part by its lower bound: only a lead of its rival is a lead. The number is that of the sizes where
+    nobody leads for that.
     """
     found, open_sizes = [], 0
     costs = results.timed_costs.assign(total_s=lambda frame: frame["at_least_s"])
     bounded = set(results.unstated("cost"))
     for setting, every in c.groups(costs, iteration_cost.SETTING[1:]):
         sections = [part for _, part in every.groupby(c.GROUP, sort=True)]
-        part = max(sections, key=lambda part: part[c.OPTIMIZER].nunique())
-        met = leads.duel(part, results.infos, results.run_spread)
+        met = leads.duel(sections, results.infos, results.run_spread)
         if met is not None and met[1].optimizer in bounded:
             open_sizes += 1
         elif met is not None:
@@ -190,7 +192,10 @@ def learning(results: Results) -> Text | None:
     text = f"On {where} {names[first].title} ends at {bold} {score.title}"
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
     shown = list(ranked.drop(first).index)[:1]
-    said += [words for label in (first, *shown) if (words := section.unfinished(label, names[label].title))]
+    lost = [label for label in labels if label not in ranked.index]  # finished in no seed: not in the ranking
+    told = (first, *shown, *lost[:MOST_LOST])
+    said += [words for label in told if (words := section.unfinished(label, names[label].title))]
+    said += [f"{len(lost) - MOST_LOST} more in no seed"] if len(lost) > MOST_LOST else []
     for best in shown:
         said.append(section.undecided(first, [label for label in labels if label != first], score, best))
         text += f"; {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
@@ -268,13 +273,24 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
 def measure_next(results: Results) -> Text | None:
     """Return the runs that would decide the first question that this study leaves open."""
     found, _ = duels(results)
-    untested = [each.lead.ratio for each in found if not each.tested]
+    untested = [each.lead.ratio for each in found if each.lead.ratio is not None and not each.tested]
     if untested:
         least = iteration_cost.MINIMUM_PROCESSES
-        short = any(ratio is None or ratio.processes < least for ratio in untested)
+        short = any(ratio.processes < least for ratio in untested)
         needed = f"{least} processes" if short else f"{iteration_cost.MINIMUM_PAIRS} paired iterations"
         sizes = quantities.number_of(len(found), "size")
         return f"{needed} per size: {len(untested)} of {sizes} had too few for a test.", needed, "cost"
+    apart = next((each for each in found if each.lead.ratio is None), None)
+    if apart is not None:
+        both = " and ".join(
+            name(results, str(label)) for label in (apart.lead.optimizer, apart.lead.runner_up)
+        )
+        size = quantities.count(apart.setting[c.PARAMETERS])
+        return (
+            f"one cost section with {both} at N = {size}: no section timed both.",
+            "one cost section",
+            "cost",
+        )
     section = convergence.main_training(results)
     if section is None:
         return None

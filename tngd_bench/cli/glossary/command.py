@@ -2,6 +2,7 @@
 
 import shutil
 import textwrap
+import unicodedata
 from importlib.resources import files
 
 import click
@@ -16,7 +17,7 @@ def command(word: tuple[str, ...]) -> None:
     wanted, meanings = " ".join(word), terms()
     found = _found(wanted, meanings)
     if not found:
-        names = [name for term in meanings for name in term.split(", ")]
+        names = [name for term in meanings for name in (term, in_ascii(term)) for name in name.split(", ")]
         near = suggestion(wanted, names) or "; `tngd-bench glossary` has all"
         raise click.UsageError(f"no word {wanted!r}{near}")
     width = min(shutil.get_terminal_size().columns, 100)
@@ -31,11 +32,28 @@ def terms() -> dict[str, str]:
     return {term: meaning.replace("`", "") for term, meaning in rows}
 
 
+_SIGNS = {"≥": ">=", "≈": "~"}
+"""Signs that are neither letters nor numbers, as one types them."""
+
+
+def in_ascii(term: str) -> str:
+    """Return a term as one types it: Greek letters by their names, subscripts behind "_", as in "kappa_0" for κ₀."""
+    typed = ""
+    for sign in term:
+        name, digit = unicodedata.name(sign, ""), unicodedata.digit(sign, None)
+        if name.startswith("GREEK ") and " LETTER " in name:
+            letter = name.split(" LETTER ")[1].split(" ")[0].lower()
+            typed += {"lamda": "lambda"}.get(letter, letter)  # Unicode's spelling
+        elif name.startswith("SUBSCRIPT ") and digit is not None:
+            typed += f"_{digit}"
+        else:
+            typed += _SIGNS.get(sign, sign)
+    return typed
+
+
 def _found(word: str, meanings: dict[str, str]) -> list[str]:
-    """Return the terms that are `word`; else those that hold it; all for ""."""
-    exactly = [
-        term
-        for term in meanings
-        if word.casefold() in term.casefold().split(", ") or word in term.split(", ")
-    ]
-    return exactly or [term for term in meanings if word.casefold() in term.casefold()]
+    """Return the terms that are `word`, also as typed in ASCII; else those that hold it; all for ""."""
+    wanted = word.casefold()
+    spelt = {term: f"{term}, {in_ascii(term)}".casefold().replace("_", "").split(", ") for term in meanings}
+    exactly = [term for term, names in spelt.items() if wanted.replace("_", "") in names]
+    return exactly or [term for term in meanings if wanted in f"{term} {in_ascii(term)}".casefold()]

@@ -70,7 +70,7 @@ def build_comparison(
 def headlines(found: TwoStores) -> tuple[tuple[str, str], ...]:
     """Return the differences in cost, training and conditions: a term and a sentence each."""
     return (
-        ("Cost", _cost_words(found.costs)),
+        ("Cost", _cost_words(found.costs) + _processor_words(found)),
         ("Training", _training_words(found)),
         ("Conditions", _conditions(found)),
     )
@@ -102,8 +102,25 @@ def _cost_words(costs: pd.DataFrame) -> str:
     return f"{text} Counted operations differ in {changed} of {len(counted)}."
 
 
+def _processor_words(found: TwoStores) -> str:
+    """Return the sentence on times of two processors, "" for those of one."""
+    first, second = found.processors
+    if first == second or found.costs.empty:
+        return ""
+    return (
+        f" A was measured on {first}, B on {second}: two processors have other ratios to SGD too, so that these "
+        "differences are not those of the code alone."
+    )
+
+
 def _training_words(found: TwoStores) -> str:
     training = found.training
+    if found.studies[0] != found.studies[1]:
+        first, second = found.studies
+        return (
+            "Not compared by seed: start and batches derive from the name of the study, and these are "
+            f"“{first}” and “{second}”."
+        )
     unlike = f" Not compared, as other data were trained or evaluated on: {', '.join(found.unlike)}."
     unlike = unlike if found.unlike else ""
     if training.empty:
@@ -122,7 +139,9 @@ def _conditions(found: TwoStores) -> str:
     study = c.only(found.differences, where="study")["name"]
     changed = len(c.only(found.differences, where=c.SETTINGS))
     other = f" {number_of(changed, 'optimizer')} of one name ran with other settings." if changed else ""
-    listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
+    code = environment.str.startswith("code.")
+    named = [*environment[~code], *(["code"] if code.any() else [])]  # its parts are in the table
+    listed = ", ".join(named[:8]) + (" …" if len(named) > 8 else "")
     text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
     same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads

@@ -92,7 +92,10 @@ def leads_table(results: Results) -> Table:
         words("lead", lambda row: row.lead),
     )
     return tables.table_of(
-        "leads", "The cheapest iteration among second-order optimizers at each size.", columns, data
+        "leads",
+        "The cheapest iteration at each size among the second-order optimizers that the section timed.",
+        columns,
+        data,
     )
 
 

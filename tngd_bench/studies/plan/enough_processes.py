@@ -41,6 +41,11 @@ def p_value(logs: Sequence[float], level: float = LOOKED_AT) -> float:
     """Return the two-sided p-value of a mean of 0: 5 % where the interval of `half_width` at `level` ends at 0."""
     error, mean = float(np.std(logs, ddof=1) / np.sqrt(len(logs))), abs(float(np.mean(logs)))
     p = 2.0 * float(special.stdtr(len(logs) - 1, -mean / error)) if error else float(not mean)
+    return at_level(p, level)
+
+
+def at_level(p: float, level: float) -> float:
+    """Return a p-value that is 5 % where an interval at `level` ends at the value tested."""
     return min(1.0, p * (1.0 - LOOKED_AT) / (1.0 - level))
 
 
