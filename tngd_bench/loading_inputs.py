@@ -37,7 +37,7 @@ def noted(folder: Path, inputs: list[Input]) -> Iterator[None]:
     environment: Any = os.environ
     kind = type(environment)
     _LOADING.inputs, _LOADING.folder = inputs, folder
-    environment.__class__ = _noting(kind)
+    environment.__class__ = _noting(kind)  # type: ignore[arg-type]  # a class is hashable
     before = len(inputs)
     try:
         yield

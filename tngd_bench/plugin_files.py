@@ -52,10 +52,16 @@ _IMPORT = re.compile(r"(?:^|[;:])[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]
 
 
 def cached(function: F) -> F:
-    """Return `function` with its results kept until a plug-in is loaded or forgotten."""
+    """Return `function` with its results kept until a plug-in is loaded or forgotten, or `look_again` is called."""
     kept: Any = cache(function)
     _CACHES.append(kept)
     return kept  # type: ignore[no-any-return]  # functools' wrapper, called like the function
+
+
+def look_again() -> None:
+    """Forget what `cached` functions have found: a session may go on after a file has been edited."""
+    for each in _CACHES:
+        each.cache_clear()
 
 
 def read(path: str | Path) -> PluginFile:
@@ -103,7 +109,7 @@ def install(file: PluginFile) -> str:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"plug-in {file.name}{_line(file, error)} cannot be loaded: {said}") from error
     _LOADED[file.path] = file
-    _clear_caches()  # which its code may have filled
+    look_again()  # which its code may have filled
     return ", ".join(changed)
 
 
@@ -173,7 +179,7 @@ def forget(*files: PluginFile) -> None:
     for file in files or tuple(_LOADED.values()):
         _LOADED.pop(file.path, None)
         sys.modules.pop(file.module, None)
-    _clear_caches()
+    look_again()
 
 
 def loaded() -> tuple[PluginFile, ...]:
@@ -225,11 +231,6 @@ class _Text(SourceLoader):
 
     def get_data(self, path: Any) -> bytes:
         return self.file.text.encode()
-
-
-def _clear_caches() -> None:
-    for each in _CACHES:
-        each.cache_clear()
 
 
 def _line(file: PluginFile, error: BaseException) -> str:
