@@ -1,6 +1,7 @@
 """Digests of code: what changes one, what does not, and that every file which runs a trial is in one."""
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -178,6 +179,78 @@ def test_whatever_a_plugin_reads_beside_it_while_it_loads_is_in_its_digest(
     for data in (tmp_path / "digested_file.txt", tmp_path / "digested_file.py"):
         data.write_text("'2'\n")
     assert digest(plugin) != before
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "(Path(__file__).parents[1] / 'data' / 'd.txt').read_text()",  # beside its folder
+        "Path(__file__).with_name('link.txt').read_text()",  # a link out of it
+        "sqlite3.connect(Path(__file__).parents[1] / 'data' / 'd.txt')",
+        "np.fromfile(Path(__file__).parents[1] / 'data' / 'd.txt', dtype=np.uint8)",
+    ],
+)
+def test_a_file_elsewhere_that_its_code_reads_is_in_the_digest_of_a_plugin(tmp_path, loaded, reads):
+    data, plugin = tmp_path / "data" / "d.txt", tmp_path / "plugins" / "mine.py"
+    for path in (data, plugin):
+        path.parent.mkdir()
+    data.write_text("1")
+    plugin.with_name("link.txt").symlink_to(data)
+    plugin.write_text(f"import sqlite3\nimport numpy as np\nfrom pathlib import Path\na = 1.5\nb = {reads}\n")
+    digest = loaded(plugin)
+    before = digest(plugin)
+    assert digest(plugin) == before
+    data.write_text("2")
+    assert digest(plugin) != before
+
+
+def test_a_variable_that_its_code_reads_is_in_the_digest_of_a_plugin_and_no_other_is(
+    tmp_path, loaded, monkeypatch
+):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import os, subprocess, sys\nfrom pathlib import Path\na = 1.5\nb = os.environ.get('DIGESTED_B')\n"
+        "c = os.getenv('DIGESTED_C', '1')\nd = 'DIGESTED_D' in os.environ\n"
+        "Path('~').expanduser(), subprocess.run([sys.executable, '-c', ''])\n"
+    )
+    monkeypatch.setenv("DIGESTED_B", "1")
+
+    def digest():
+        plugin_files.forget()
+        return loaded(plugin)(plugin)
+
+    seen = {digest()}
+    for name, value in (("DIGESTED_B", "2"), ("DIGESTED_C", "2"), ("DIGESTED_D", "")):
+        monkeypatch.setenv(name, value)
+        seen.add(digest())
+    assert len(seen) == 4
+    for name, value in (("DIGESTED_E", "2"), ("HOME", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+        assert digest() in seen
+    plugin.write_text("import os\na = 1.5\ncopy = dict(os.environ)\n")
+    before = digest()
+    monkeypatch.setenv("DIGESTED_E", "3")
+    assert digest() == before
+    assert type(os.environ).__module__ == "os"
+
+
+def test_what_a_module_of_two_plugins_reads_is_in_the_digest_of_both(tmp_path, loaded):
+    """The first has loaded it, and what it reads is not read again for the second."""
+    first, second, other = (tmp_path / name for name in ("one.py", "two.py", "three.py"))
+    data = tmp_path / "digested_data.txt"
+    data.write_text("1")
+    (tmp_path / "digested_both.py").write_text(
+        "from pathlib import Path\nDATA = Path(__file__).with_name('digested_data.txt').read_text()\n"
+    )
+    first.write_text("import digested_both\na = 1.5\n")
+    second.write_text("import digested_both\na = 2.5\n")
+    other.write_text("a = 3.5\n")
+    loaded(first, second, other)
+    points = plugin_files.points(float, "group")
+    before = [source.plugin_part_now(point) for point in points]
+    data.write_text("2")
+    after = [source.plugin_part_now(point) for point in points]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, False, True]
 
 
 def test_the_digest_of_a_plugin_is_that_of_the_text_that_runs(tmp_path, loaded):

@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import importlib.util
-import os
 import re
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import sysconfig
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import SourceLoader
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tngd_bench import process_state
+from tngd_bench.loading_inputs import Input, is_of, is_of_the_system, noted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,17 +46,22 @@ class PluginFile:
 
 _LOADED: dict[str, PluginFile] = {}
 _CACHES: list[Any] = []
-_OPENED: dict[str, list[str]] = {}
-"""By the path of a plug-in: the files that were opened for reading while it was loaded."""
-_LOADING = threading.local()
+_INPUTS: dict[str, list[Input]] = {}
+"""By the path of a plug-in: what was read while it was loaded."""
 _IMPORT = re.compile(r"(?:^|[;:])[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 def cached(function: F) -> F:
-    """Return `function` with its results kept until a plug-in is loaded or forgotten."""
+    """Return `function` with its results kept until a plug-in is loaded or forgotten, or `look_again` is called."""
     kept: Any = cache(function)
     _CACHES.append(kept)
     return kept  # type: ignore[no-any-return]  # functools' wrapper, called like the function
+
+
+def look_again() -> None:
+    """Forget what `cached` functions have found: a session may go on after a file has been edited."""
+    for each in _CACHES:
+        each.cache_clear()
 
 
 def read(path: str | Path) -> PluginFile:
@@ -88,8 +93,15 @@ def install(file: PluginFile) -> str:
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[file.module] = importlib.util.module_from_spec(spec)
+    # a module that it imports may be loaded already, and what that has read then is not read again
+    inputs = [one for one in _INPUTS.get(file.path, ()) if one.reader != file.path]
+    _INPUTS[file.path] = inputs
     try:
-        with contextlib.redirect_stdout(sys.stderr), process_state.kept() as changed, _noting_opened(file):
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            process_state.kept() as changed,
+            noted(Path(file.path).parent, inputs),
+        ):
             spec.loader.exec_module(module)
         _refuse_hidden(file)
     except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
@@ -97,7 +109,7 @@ def install(file: PluginFile) -> str:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"plug-in {file.name}{_line(file, error)} cannot be loaded: {said}") from error
     _LOADED[file.path] = file
-    _clear_caches()  # which its code may have filled
+    look_again()  # which its code may have filled
     return ", ".join(changed)
 
 
@@ -108,45 +120,47 @@ def imports(text: str) -> set[str]:
     return {top for top in tops if top.isidentifier()}
 
 
-def opened_beside(file: PluginFile) -> dict[str, Path]:
-    """Return the files in a plug-in's folder and below that were read to load it, by their names from there."""
+def files_read(file: PluginFile, code: Collection[str] = ()) -> set[tuple[str, Path]]:
+    """Return the files that were read to load a plug-in, with their names from its folder.
+
+    They are those below its folder, and those elsewhere that its code read; `code` are the files of modules that it
+    imports, which another plug-in may have loaded. What is installed is left out: its version says what it is.
+    """
     folder = Path(file.path).parent
-    found = {}
-    for path in map(Path, _OPENED.get(file.path, ())):
+    found = set()
+    for one in _inputs(file, code, "file"):
+        path = Path(one.name)
         with contextlib.suppress(ValueError):  # bytecode of a form of its own
             path = Path(importlib.util.source_from_cache(path)) if path.suffix == ".pyc" else path
-        path = path.resolve()
-        if folder in path.parents and path.is_file() and str(path) != file.path:
-            found[path.relative_to(folder)] = path
-    return {
-        name.as_posix(): path
-        for name, path in found.items()
-        if not any(part.startswith(".") or part == "site-packages" for part in name.parts)
+        if one.name == file.path or not path.is_file():
+            continue
+        place = next((each for each in (path, path.resolve()) if folder in each.parents), None)
+        if place is not None and is_of(folder, str(place)):
+            found.add((place.relative_to(folder).as_posix(), path))
+        elif place is None and one.reader and not (is_of_the_system(path) or is_installed(path)):
+            found.add((f"elsewhere/{path.name}", path))
+    return found
+
+
+def variables_read(file: PluginFile, code: Collection[str] = ()) -> set[tuple[str, str]]:
+    """Return the variables of the environment, with values, that a plug-in's code read to load it; see `files_read`."""
+    return {(one.name, one.value) for one in _inputs(file, code, "variable")}
+
+
+def _inputs(file: PluginFile, code: Collection[str], kind: str) -> Iterator[Input]:
+    for path, inputs in _INPUTS.items():
+        for one in inputs:
+            if one.kind == kind and (path == file.path or one.reader in code):
+                yield one
+
+
+def is_installed(path: Path) -> bool:
+    """Return whether a file belongs to Python or to an installed package, whose version says what it is."""
+    places = {
+        Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
     }
-
-
-@contextlib.contextmanager
-def _noting_opened(file: PluginFile) -> Iterator[None]:
-    """Note the files that this thread reads in the block as those that a plug-in is loaded from."""
-    _hook()
-    _LOADING.opened = _OPENED.setdefault(file.path, [])  # a module of before is not opened again
-    try:
-        yield
-    finally:
-        _LOADING.opened = None
-
-
-@cache
-def _hook() -> None:
-    """Have Python tell of every file that is opened, from now on: there is no way to end that."""
-
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        opened = getattr(_LOADING, "opened", None) if event == "open" else None
-        if opened is not None and isinstance(arguments[0], str) and not {*"wax+"} & {*(arguments[1] or "")}:
-            with contextlib.suppress(OSError):  # the current folder is gone
-                opened.append(os.path.abspath(arguments[0]))  # noqa: PTH100  # now: the folder may change
-
-    sys.addaudithook(note)
+    parts = path.resolve()
+    return "site-packages" in parts.parts or any(place in parts.parents for place in places)
 
 
 def _refuse_hidden(file: PluginFile) -> None:
@@ -165,7 +179,7 @@ def forget(*files: PluginFile) -> None:
     for file in files or tuple(_LOADED.values()):
         _LOADED.pop(file.path, None)
         sys.modules.pop(file.module, None)
-    _clear_caches()
+    look_again()
 
 
 def loaded() -> tuple[PluginFile, ...]:
@@ -217,11 +231,6 @@ class _Text(SourceLoader):
 
     def get_data(self, path: Any) -> bytes:
         return self.file.text.encode()
-
-
-def _clear_caches() -> None:
-    for each in _CACHES:
-        each.cache_clear()
 
 
 def _line(file: PluginFile, error: BaseException) -> str:

@@ -7,7 +7,6 @@ and an installed wheel of the same files have the same digests, on any machine.
 import hashlib
 import importlib.util
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, packages_distributions, version
@@ -68,7 +67,7 @@ def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[s
 
     The code is that of the modules which its entry point and `modules` name, their whole packages, what its
     installation lists, and what they import, of installed packages the versions. A plug-in of a single file is the text
-    that was loaded, with the files beside it that this took.
+    that was loaded, with the files and the variables of the environment that its code read for this.
     """
     dist: Any = getattr(point, "dist", None)
     stated = version_of(point) or "of no version"
@@ -79,7 +78,13 @@ def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[s
     }
     found = {(name, _checksum(path)) for name, path in listed.items() if path.is_file()}
     named = {name.partition(".")[0] for name in (point.value.partition(":")[0], *modules)}
+    return package_of(point), f"{stated} {_digest(sorted(found | _code_of(named)))}"
+
+
+def _code_of(named: set[str]) -> set[tuple[str, str]]:
+    """Return names and checksums of top-level modules, of what they import, and of what was read to load them."""
     loaded = {file.module: file for file in plugin_files.loaded()}
+    found, single, code = set(), [], set()
     waiting, seen = sorted(named), {PACKAGE, "torch"}
     while waiting:
         top = waiting.pop()
@@ -87,19 +92,27 @@ def plugin_part_now(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[s
             continue
         seen.add(top)
         if top in loaded:
+            single.append(loaded[top])
             found.add((loaded[top].name, _checksum(loaded[top].text.encode())))
-            files = plugin_files.opened_beside(loaded[top])
+            files = plugin_files.files_read(loaded[top])
             waiting += plugin_files.imports(loaded[top].text)
         else:
-            files = _module_files(top)
-            if top not in named and any(map(_is_installed, files.values())):
+            files = set(_module_files(top).items())
+            if top not in named and any(plugin_files.is_installed(path) for _, path in files):
                 found.add((top, installed_version(top)))
                 continue
-        found |= {(name, _checksum(path)) for name, path in files.items()}
-        for path in files.values():
-            if path.suffix == ".py":
-                waiting += plugin_files.imports(path.read_text("utf-8", "replace"))
-    return package_of(point), f"{stated} {_digest(sorted(found))}"
+        found |= {(name, _checksum(path)) for name, path in files}
+        sources = [path for _, path in files if path.suffix == ".py"]
+        code |= {str(path.resolve()) for path in sources}
+        for path in sources:
+            waiting += plugin_files.imports(path.read_text("utf-8", "replace"))
+    for file in single:
+        found |= {(name, _checksum(path)) for name, path in plugin_files.files_read(file, code)}
+        variables = plugin_files.variables_read(file, code)
+        found |= {
+            (f"${name}", _checksum(value.encode("utf-8", "surrogateescape"))) for name, value in variables
+        }
+    return found
 
 
 def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
@@ -163,12 +176,3 @@ def _module_files(top: str) -> dict[str, Path]:
         return {f"{top}/{p.relative_to(f).as_posix()}": p for f in folders if f.is_dir() for p in _files(f)}
     origin = Path(spec.origin or "")
     return {origin.name: origin} if origin.is_file() else {}
-
-
-def _is_installed(path: Path) -> bool:
-    """Return whether a file belongs to Python or to an installed package, whose version says what it is."""
-    places = {
-        Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    }
-    parts = path.resolve()
-    return "site-packages" in parts.parts or any(place in parts.parents for place in places)

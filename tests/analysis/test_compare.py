@@ -203,6 +203,16 @@ def test_a_run_without_a_final_loss_is_in_no_pair(records):
     assert (found.training["equal"] == found.training["pairs"]).all()
 
 
+def test_runs_on_a_problem_with_other_options_are_other_runs(records):
+    def with_options(**options):
+        study = {**records.study, "training": [{"name": "g", "problem": "p"}], "problem": {"p": options}}
+        return dataclasses.replace(records, study=study)
+
+    assert len(compare(with_options(size=1), with_options(size=1)).training) == 2
+    other = compare(with_options(size=1), with_options())
+    assert (len(other.training), other.unlike) == (0, ("g.problem",))
+
+
 @pytest.mark.parametrize("entry", ["train_size", "test_size", "evaluation_size", "validation_share"])
 def test_runs_on_other_data_are_other_runs_whatever_their_seed(records, entry):
     def with_section(**values):

@@ -1,6 +1,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.analysis import quantities
 
@@ -52,10 +54,21 @@ def test_significant(value, text):
         (0.0, "0"),
         (50000.0, "50,000"),
         (5e10, "5·10¹⁰"),
+        (1234567.0, "1.234567·10⁶"),
+        (0.1234568, "0.1234568"),
+        (0.1 + 0.2, "0.3"),
     ],
 )
 def test_a_chosen_level_keeps_only_its_own_digits(value, text):
     assert quantities.level(value) == text
+
+
+@given(st.integers(10**13, 10**14 - 2), st.integers(-40, 20))
+def test_no_two_levels_are_written_alike(digits, exponent):
+    """Neighbours of 14 digits, as a study may state them, of any size."""
+    one, other = float(f"{digits}e{exponent}"), float(f"{digits + 1}e{exponent}")
+    assert quantities.level(one) != quantities.level(other)
+    assert quantities.level(-one) != quantities.level(one)
 
 
 def test_spread_is_in_the_unit_of_the_median():

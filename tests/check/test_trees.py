@@ -84,6 +84,13 @@ def test_a_revision_is_checked_out_and_removed(tmp_path):
         pass
     with pytest.raises(LookupError, match="no revision '--help'"), checked_out("--help", package):
         pass
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth", "1", repository.as_uri(), str(clone))
+    with (
+        pytest.raises(LookupError, match=r"shallow clone.*--unshallow"),
+        checked_out("HEAD~1", clone / "part"),
+    ):
+        pass
     outside = tmp_path / "outside"
     outside.mkdir()
     with pytest.raises(LookupError, match="not a git repository"), checked_out("HEAD", outside):

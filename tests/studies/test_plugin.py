@@ -192,6 +192,28 @@ def test_a_module_that_is_edited_while_trials_wait_is_told(folder, table, plan_o
     assert told == {"signs": "mine.py has changed", "sgd": ""}
 
 
+def test_a_plan_made_again_in_one_session_has_keys_of_the_code_that_is_there_now(folder, table, plan_of):
+    """As in a notebook, where the study is read again after a module was edited."""
+    helper = folder / "a_module_of_a_session.py"
+    helper.write_text("RATE = 1\n")
+    (folder / "mine.py").write_text(PLUGIN + "import a_module_of_a_session\n")
+    section = {**table["training"][0], "optimizers": ["signs", "sgd"]}
+
+    def keys():
+        use_plugin("mine.py")
+        trials = plan_of({**table, "cost": [], "training": [section]}).trials
+        return {trial.describe(): key for key, trial in trials.items()}
+
+    first = keys()
+    helper.write_text("RATE = -1\n")
+    second = keys()
+    assert {name for name in first if first[name] != second[name]} == {
+        name for name in first if "signs" in name
+    }
+    helper.write_text("RATE = 1\n")
+    assert keys() == first
+
+
 @pytest.mark.slow(reason="begins a study")
 def test_no_trial_begins_with_a_module_that_was_edited(folder, tmp_path):
     class Edits(Recorder):

@@ -69,8 +69,9 @@ def compare(a: Results, b: Results) -> TwoStores:
     unlike = tuple(
         f"{name}.{entry}"
         for name, (one, other) in _sections(a, b).items()
-        for entry in _DATA
+        for entry in (*_DATA, c.PROBLEM)
         if one.get(entry) != other.get(entry)
+        or (entry == c.PROBLEM and _options(a, one) != _options(b, other))
     )
     studies = str(a.study.get("name", "")), str(b.study.get("name", ""))
     return TwoStores(
@@ -89,6 +90,12 @@ def _sections(a: Results, b: Results) -> dict[str, tuple[Mapping[str, Any], Mapp
     """Return the training sections of both studies by the names that they share."""
     left, right = ({str(one["name"]): one for one in each.study.get("training") or ()} for each in (a, b))
     return {name: (left[name], right[name]) for name in left if name in right}
+
+
+def _options(results: Results, section: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options that a study gives the problem of a section."""
+    options: Mapping[str, Any] = (results.study.get("problem") or {}).get(section.get("problem")) or {}
+    return options
 
 
 def _other_settings(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

@@ -38,12 +38,17 @@ def power(exponent: int) -> str:
 
 
 def level(value: float) -> str:
-    """Return a value somebody chose, such as a swept level, without the digits it does not have: 0.01, 10⁻⁴, 8."""
+    """Return a value somebody chose, such as a swept level, with the digits it has and no others: 0.01, 10⁻⁴, 8.
+
+    Two values that differ in their first 15 digits are written differently.
+    """
     if not math.isfinite(value) or value == 0:
         return significant(value)
     if 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.6g}".replace("-", "−")
-    mantissa, exponent = f"{value:.2e}".split("e")
+        short = float(f"{value:.6g}") == float(f"{value:.15g}")
+        return (f"{value:,.6g}" if short else f"{value:,.15g}").replace("-", "−")
+    short = float(f"{value:.2e}") == float(f"{value:.14e}")
+    mantissa, exponent = (f"{value:.2e}" if short else f"{value:.14e}").split("e")
     mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
     scale = power(int(exponent))
     return scale if mantissa == "1" else f"{mantissa}·{scale}"

@@ -16,7 +16,7 @@ from tngd_bench.check.regression import Judgement
 from tngd_bench.check.study_metrics import study_baseline
 from tngd_bench.check.trees import checked_out, present_tree
 from tngd_bench.measure.environment import git_revision
-from tngd_bench.measure.git import merge_base
+from tngd_bench.measure.git import is_shallow, merge_base
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store.records import read_records
 
@@ -46,7 +46,7 @@ class CheckSession:
         stored = {what: _stored(what) for what in self.baselines}
         self._files = {what: one for what, one in stored.items() if one is not None}
         unmatched: NothingSelectedError | None = None
-        for what in sorted(self.baselines, key=lambda what: stored[what] is None):
+        for what in sorted(stored, key=lambda what: stored[what] is None):
             try:
                 self.judged[what] = self._judge(what, stored[what])
             except NothingSelectedError as error:
@@ -117,6 +117,12 @@ class CheckSession:
     def _note_fork(self, what: str, commit: str, head: Path) -> None:
         """Note where the revision has commits that this tree lacks: they would count as this tree's changes."""
         fork = merge_base(head, commit, "HEAD")
+        if fork is None and is_shallow(head):
+            self.notes.append(
+                f"this is a shallow clone, so it is not known whether {what} is an ancestor of this tree's commit: what"
+                " changed there since would count as a change of this tree; `git fetch --unshallow` fetches the history"
+            )
+            return
         if fork != commit:
             where = f"since {fork[:12]} " if fork else ""
             self.notes.append(
@@ -129,8 +135,10 @@ class CheckSession:
         names = {lock.name for tree in (base, head) for lock in tree.glob("requirements*.lock")}
         for name in sorted(names):
             files = (tree / name for tree in (base, head))
-            # as text: a checkout may have other line ends
-            before, after = (file.read_text("utf-8") if file.is_file() else None for file in files)
+            # a checkout may have other line ends
+            before, after = (
+                file.read_bytes().replace(b"\r\n", b"\n") if file.is_file() else None for file in files
+            )
             if before != after:
                 told = "both were measured with the packages installed here"
                 self.notes.append(f"{name} differs from that of {what}: {told}")

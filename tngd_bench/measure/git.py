@@ -69,8 +69,18 @@ def resolve(top: Path, revision: str) -> str:
     """Return the commit that `revision` names; GitError where there is none."""
     named = run_git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if named.returncode or not revision.strip():
-        raise GitError(f"{top} has no revision {revision!r}")
+        raise GitError(f"{top} has no revision {revision!r}{_shallow_hint(top)}")
     return named.stdout.strip()
+
+
+def is_shallow(folder: Path) -> bool:
+    """Return whether the repository of `folder` has the newest commits alone."""
+    return run_git(folder, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
+def _shallow_hint(top: Path) -> str:
+    fetch = "`git fetch --unshallow` fetches the others"
+    return f"; it is a shallow clone, which has the newest commits alone: {fetch}" if is_shallow(top) else ""
 
 
 def extract(top: Path, commit: str, place: Path) -> None:

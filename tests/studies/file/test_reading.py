@@ -35,6 +35,12 @@ BAD_OVERRIDES = [
     ("training.digits.parameters=10", "parameters must be at least 87, the smallest model, not 10"),
     ("training.digits.problem=digit-mlp", "did you mean 'digits-mlp'"),
     ("training.digits.optimizers=['sgd','sgd']", "'sgd' appears more than once"),
+    ("training.digits.optimizers=['sgd',' sgd']", "' sgd' appears more than once, as 'sgd'"),
+    ("cost.size.optimizers=['tngd[delay=[1, 1.0]]']", "'tngd[delay=1.0]' appears more than once, as 'tngd["),
+    (
+        "training.digits.optimizers=['tngd[delay=1,dac_bits=8]','tngd[dac_bits=8, delay=1]']",
+        "'tngd[dac_bits=8, delay=1]' appears more than once, as 'tngd[delay=1,dac_bits=8]'",
+    ),
     ("training.digits.name=Noise", "in those A is a, and _ is -) 'noise' appears more than once"),
     ("training.digits.name=noise", "section 'noise' appears more than once"),
     ("training.noise.sweep.values=['idea']", "noise_variance must be a finite number >= 0, not 'idea'"),

@@ -1,11 +1,15 @@
 import copy
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import make_study
-from tngd_bench.studies.file.sweeps import levels_of, settings_of, swept_columns
+from tngd_bench.studies.file.sweeps import levels_of, number_text, settings_of, swept_columns
 from tngd_bench.studies.plan.trials import TrainingTrial
+from tngd_bench.studies.store.columns import swept_levels
 
 PAIR = [
     {"parameter": "start", "values": ["previous", "gradient"], "labels": ["the last x", "the gradient"]},
@@ -74,6 +78,8 @@ def test_any_device_field_and_the_device_itself_can_be_swept(table, plan_of):
         ([], r"training\[noise\].sweep = \[\] is refused; accepted: at least one entry"),
         ({**PAIR[0], "labels": ["one"]}, r"as many labels as values \(2\), not 1"),
         ({**PAIR[0], "values": ["previous", "previous"]}, "values: .*appears more than once"),
+        ({"parameter": "delay", "values": [1, 1.0]}, "values: 1.0 appears more than once"),
+        ({"parameter": "delay", "values": [1, 1.0], "labels": ["a", "b"]}, "values: 1.0 appears more than"),
         ({**PAIR[0], "values": ["sideways", "previous"]}, "start must be one of: previous, gradient, zero"),
         ({"parameter": "delay", "values": [1.0, 6.0]}, "delay must be <= analog_time = 5, not 6"),
     ],
@@ -81,3 +87,20 @@ def test_any_device_field_and_the_device_itself_can_be_swept(table, plan_of):
 def test_sweeps_that_cannot_be_are_refused(table, sweep, message):
     with pytest.raises(StudyError, match=message):
         swept(table, sweep)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_written_so_that_it_can_be_read_back(value):
+    assert float(number_text(value)) == value
+
+
+def test_levels_that_differ_in_a_late_digit_are_told_apart_everywhere(table, plan_of):
+    table["cost"] = []
+    table["training"][1]["sweep"] = {
+        "parameter": "damping",
+        "values": [0.1234567, 0.1234568, 1234567, 1234568],
+    }
+    trials = [t for t in plan_of(table).trials.values() if t.section == "noise"]
+    assert len({trial.describe() for trial in trials}) == 4
+    records = pd.DataFrame([swept_columns(trial.levels) for trial in trials])
+    assert swept_levels(records).nunique() == 4

@@ -116,6 +116,60 @@ def test_other_studies_and_other_sections_are_refused(make, tmp_path):
         merge_stores([first], first)
 
 
+def with_settings(part, settings, **entry):
+    """Give each trial of a store an entry of SGD with these settings."""
+    store = Store(part / "store")
+    for number, (key, content) in enumerate(list(store.trials(store.study()["trials"]))):
+        about = {
+            "kind": "training",
+            "group": "s",
+            "optimizer": "sgd",
+            "seed": number,
+            "status": "ok",
+            **entry,
+        }
+        store.write_trial(key, {**content, "entries": [{**about, "settings": json.dumps(settings)}]})
+    return part
+
+
+@pytest.mark.parametrize(
+    ("settings", "entry", "said"),
+    [
+        ({"lr": 0.7}, {}, "sgd in section 's' has lr = 0.7, and in .*a/store 0.1; only results"),
+        ({"lr": 0.7}, {"optimizer": "sgd[]"}, "has lr = 0.7"),
+        ({"lr": 0.1, "device": {"base": "paper", "adc_bits": 4}}, {}, "device.adc_bits = 4, and in .* 8"),
+        ({"lr": 0.1, "device": "paper"}, {}, "has device = 'paper', and in .*'base'"),
+        ({"lr": 0.1, "added_since": True}, {}, None),
+        ({"lr": 0.7}, {"sweep_parameter": "lr", "sweep_value": 0.7}, None),
+        ({"lr": 0.7}, {"optimizer": "sgd[lr=0.7]"}, None),
+    ],
+)
+def test_one_name_for_two_settings_of_an_optimizer_is_refused(make, tmp_path, settings, entry, said):
+    """Else their results would stand together as further seeds of one."""
+    device = {"lr": 0.1, "device": {"base": "paper", "adc_bits": 8}}
+    parts = [with_settings(make("a", {"k1": "ok"}), device)]
+    parts.append(with_settings(make("b", {"k2": "ok"}), settings, seed=1, **entry))
+    if said is None:
+        assert merge_stores(parts, tmp_path / "whole").trials == 2
+        return
+    with pytest.raises(StoreError, match=said):
+        merge_stores(parts, tmp_path / "whole", mixed=True, keep_old=True)
+    assert not (tmp_path / "whole").exists()
+
+
+def test_a_problem_with_other_options_is_refused_where_both_stores_use_it(make, tmp_path):
+    parts = [make(name, {f"k{name}": "ok"}, problem="p") for name in ("a", "b")]
+    for part, table in zip(parts, ({}, {"p": {"size": 2}}), strict=True):
+        store = Store(part / "store")
+        store.write_study({**store.study(), "problem": table})
+    with pytest.raises(StoreError, match=r"problem\.p\.size is 2, and in the first store None"):
+        merge_stores(parts, tmp_path / "whole")
+    for part in parts:
+        store = Store(part / "store")
+        store.write_study({**store.study(), "training": [{**SECTION, "problem": "q"}]})
+    assert merge_stores(parts, tmp_path / "whole").trials == 2
+
+
 def test_a_damaged_file_is_named_and_left_out(make, tmp_path):
     part = make("a", {"k1": "ok", "k2": "ok"})
     (part / "store" / "trials" / "k2.json").write_text("{")

@@ -126,15 +126,27 @@ class _Checks:
                 for label in expand_label(written):
                     config_of(self.study, label, section.problem)
                     labels.append(label)
-        self.table.refuse_repeats(path, f"{shown_path(path, self.table.table)}:", labels)
+        self._refuse_one_twice(labels, path)
         return tuple(labels)
+
+    def _refuse_one_twice(self, labels: Iterable[str], path: KeyPath) -> None:
+        """Raise StudyError for two labels of one optimizer with one setting: their records could not be told apart."""
+        seen: dict[object, str] = {}
+        for label in labels:
+            read = read_label(label)
+            first = seen.setdefault((read.name, read.tuned, frozenset(read.settings.items())), label)
+            if first is not label:
+                again = "" if first == label else f", as {first!r}"
+                key = shown_path(path, self.table.table)
+                raise self.table.error(path, f"{key}: {label!r} appears more than once{again}")
 
     def _check_sweeps(self, section: TrainingSection, labels: Iterable[str], path: KeyPath) -> None:
         sweeps = section.sweep or ()
         key = shown_path(path, self.table.table)
         self.table.refuse_repeats(path, f"{key}: parameter", (sweep.parameter for sweep in sweeps))
         for sweep in sweeps:
-            self.table.refuse_repeats(path, f"{key}.values:", map(repr, sweep.values))
+            identities = [level.identity for (level,) in levels_of([sweep])]
+            self.table.refuse_repeats(path, f"{key}.values:", identities)
             self.table.refuse_repeats(path, f"{key}.labels:", sweep.labels)
         for label in labels:
             for sweep in sweeps:

@@ -51,7 +51,7 @@ class StudyTable:
             key = shown_path(path if named is None else named, self.table)
             raise self.error(path, f"{key}: {error}") from None
 
-    def refuse_repeats(self, path: KeyPath, what: str, names: Iterable[str]) -> None:
+    def refuse_repeats(self, path: KeyPath, what: str, names: Iterable[object]) -> None:
         """Raise StudyError where a name appears more than once; `what` precedes it in the message."""
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:

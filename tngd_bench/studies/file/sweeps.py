@@ -17,6 +17,11 @@ class Level:
     label: str
 
     @property
+    def identity(self) -> object:
+        """What tells this level from the others of its setting: the number, or the word or flag."""
+        return self.value if self.number is None else self.number
+
+    @property
     def number(self) -> float | None:
         """The value where it is a number, None where it is ideal, a word or a flag."""
         numeric = isinstance(self.value, int | float) and not isinstance(self.value, bool)
@@ -26,6 +31,12 @@ class Level:
 def levels_of(sweeps: Sequence[Sweep] | None) -> Iterator[tuple[Level, ...]]:
     """Yield every combination of levels, the last sweep varying fastest; one empty combination without a sweep."""
     yield from itertools.product(*(_levels(sweep) for sweep in sweeps or ()))
+
+
+def number_text(value: float) -> str:
+    """Return a number in six digits where it has no more, else in all that it has: no two are written alike."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def settings_of(levels: Sequence[Level]) -> Mapping[str, object]:
@@ -57,4 +68,4 @@ def _levels(sweep: Sweep) -> list[Level]:
 def _written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else IDEAL if value is None else str(value)
+    return number_text(value) if isinstance(value, float) else IDEAL if value is None else str(value)

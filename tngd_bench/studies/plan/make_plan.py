@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tngd_bench import plugin_files
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study
@@ -82,8 +83,9 @@ def make_plan(
     An optimizer is skipped where the predicted operations at the machine's rate exceed the study's limit per
     iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free. What
     `model` has learned changes the predicted duration of a trial, and no decision about skipping: a study
-    interrupted and taken up again skips the same.
+    interrupted and taken up again skips the same. Keys are of the code of plug-ins as it is on the disk now.
     """
+    plugin_files.look_again()
     refuse_too_much(loaded.study, sizes)
     threads = loaded.study.execution.threads_cost
     if loaded.study.cost and machine.gpu is None and threads > machine.cores:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.problems.metrics import OWN_CURVES
+from tngd_bench.studies.file.sweeps import number_text
 
 KEY, KIND, GROUP, PROBLEM = "key", "kind", "group", "problem"
 PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE = "parameters_requested", "parameters", "batch_size"
@@ -126,7 +127,7 @@ def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def swept_levels(
-    frame: pd.DataFrame, name: Callable[[str], str] = str, number: Callable[[float], str] = "{:g}".format
+    frame: pd.DataFrame, name: Callable[[str], str] = str, number: Callable[[float], str] = number_text
 ) -> "pd.Series[str]":
     """Return all swept levels of each row in words, e.g. "adc_bits = 8, start = zero"; "" outside sweeps.
 

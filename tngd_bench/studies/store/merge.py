@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.file.optimizer_label import usual_form
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.store.code_parts import revisions
 from tngd_bench.studies.store.environment import difference, joined_environment
@@ -23,6 +24,8 @@ _QUESTION = (
     *("kind", "group", "problem", "parameters_requested", "batch_size", "outputs", "optimizer", "settings"),
     *("seed", "process", *swept_columns(())),
 )
+_NAMED = tuple(name for name in _QUESTION if name not in ("settings", "seed", "process"))
+"""What a result is known by in tables and figures, but for the seed or process."""
 _Chosen = dict[str, tuple[StoreReader, dict[str, Any]]]
 
 
@@ -67,6 +70,7 @@ def merge_stores(
     environment = _joined_environment(stores, mixed)
     study = _joined_study(stores, studies)
     chosen, dropped, seen = _chosen(stores, studies)
+    _refuse_other_settings(chosen)
     several = revisions(seen.values())
     if several and len(stores) > 1 and not keep_old:
         raise StoreError(
@@ -118,6 +122,42 @@ def _chosen(
     return chosen, dict(dropped), codes
 
 
+def _refuse_other_settings(chosen: _Chosen) -> None:
+    """Raise StoreError where an optimizer of one name and section has other settings in another store.
+
+    Its results would stand under that name together. A setting that one of them does not state was added since.
+    """
+    first: dict[tuple[Any, ...], tuple[StoreReader, dict[str, Any]]] = {}
+    for store, content in chosen.values():
+        for entry in content["entries"]:
+            if "settings" not in entry:
+                continue
+            named = tuple(
+                usual_form(entry[name]) if name == "optimizer" else entry.get(name) for name in _NAMED
+            )
+            settings = json.loads(entry["settings"])
+            where, before = first.setdefault(named, (store, settings))
+            unlike = _unlike(before, settings)
+            if unlike is not None:
+                name, there, here = unlike
+                raise StoreError(
+                    f"{store.path}: {entry['optimizer']} in section {entry['group']!r} has {name} = {here!r}, and"
+                    f" in {where.path} {there!r}; only results of the same settings can be merged"
+                )
+
+
+def _unlike(first: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the first name that both tables have with unlike values, with both; None where there is none."""
+    for name in sorted(first.keys() & other.keys()):
+        one, two = first[name], other[name]
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            if (inner := _unlike(one, two)) is not None:
+                return f"{name}.{inner[0]}", *inner[1:]
+        elif one != two:
+            return name, one, two
+    return None
+
+
 def _question(key: str, content: Mapping[str, Any]) -> str:
     """Return what a trial asks of which machine, as its entries say it: alike for any code and layout of the store."""
     entries = content["entries"]
@@ -150,6 +190,7 @@ def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, 
                 " only stores of one study can be merged"
             )
         before = dict(joined)
+        _refuse_other_options(store, study, joined)
         for kind in _SECTIONS:
             joined[kind] = _joined_sections(joined.get(kind, []), study.get(kind, []), kind, store)
         joined["trials"] = list(dict.fromkeys([*joined["trials"], *study["trials"]]))
@@ -158,6 +199,23 @@ def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, 
         if changes:
             joined[FIELD] = list({(each["section"], each["what"]): each for each in changes}.values())
     return joined
+
+
+def _refuse_other_options(store: StoreReader, study: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    """Raise StoreError where a problem that both studies have has other options: it is another problem."""
+    used = [
+        {section.get("problem") for kind in _SECTIONS for section in each.get(kind, [])}
+        for each in (study, first)
+    ]
+    tables = [each.get("problem") or {} for each in (study, first)]
+    for problem in sorted({*tables[0], *tables[1]} & used[0] & used[1]):
+        here, there = (table.get(problem) or {} for table in tables)
+        for option in sorted({*here, *there}):
+            if here.get(option) != there.get(option):
+                raise StoreError(
+                    f"{store.path}: problem.{problem}.{option} is {here.get(option)!r}, and in the first store"
+                    f" {there.get(option)!r}; only stores of the same problem can be merged"
+                )
 
 
 def _joined_sections(
