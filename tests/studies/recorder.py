@@ -148,3 +148,14 @@ def tell_start(connection):
     read = (problems._found, optimizers._found)
     found = [each.cache_info().currsize for each in read]
     connection.send(("done", (gc.get_freeze_count(), gc.isenabled(), found)))
+
+
+def announce_and_hang(connection):
+    """Announce the deadline of a step, take it back, announce another, and go beyond that one."""
+    connection.send(("turn", "mine"))
+    connection.send(("steps", (0.05, "of a step that ended", 1.0)))
+    connection.send(("steps", None))
+    time.sleep(0.5)
+    connection.send(("turn", "yours"))
+    connection.send(("steps", (0.05, "stopped after more than 7 s per iteration", 7.0)))
+    time.sleep(600)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.half_formats import SlowFormat, slow_formats, told
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
@@ -95,6 +96,15 @@ class Results:
     def unstated(self, kind: str) -> Mapping[str, str]:
         """Return the items without a stated time of each optimizer that has any in trials of a kind, in words."""
         return caveats.unstated(self.of_kind(kind))
+
+    @cached_property
+    def slow_formats(self) -> tuple[SlowFormat, ...]:
+        """The number formats in which optimizers compute slowly here; see `half_formats.slow_formats`."""
+        return slow_formats(self.trials)
+
+    def about_formats(self, labels: Collection[str]) -> str:
+        """Return what to say beside times of the optimizers `labels` of their number formats; "" for nothing."""
+        return told(self.slow_formats, {self.infos[label].method for label in labels})
 
     @cached_property
     def untimed(self) -> Mapping[str, list[str]]:

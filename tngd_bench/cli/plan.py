@@ -217,11 +217,14 @@ def _not_described(forecast: Forecast) -> list[str]:
 
     unknown = [group for group in forecast.groups if not (group.known or group.timed)]
     names = dict.fromkeys(read_label(group.optimizer).name for group in unknown)
+    limit = forecast.plan.study.execution.seconds_per_iteration_limit
     if not names:
         return []
     return [
         f"not predicted: {', '.join(names)} (without a usable description of the cost); times and totals"
-        " hold a gradient alone there, and a trial that goes beyond the limits of a trial is stopped"
+        " are lower bounds there, by smaller sizes or a gradient alone. What takes longer than"
+        f" {limit:g} s per iteration is stopped, larger sizes of it are skipped, and a trial that goes beyond the"
+        " limits of a trial is stopped"
     ]
 
 

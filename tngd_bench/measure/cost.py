@@ -8,7 +8,7 @@ training loop, then two are timed. A longer step warms the caches by itself and 
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -19,6 +19,7 @@ from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.settling import SETTLING_STEPS, TIMED_STEPS, WARM_UP_SAMPLES
+from tngd_bench.measure.step_limit import StepLimit
 from tngd_bench.measure.step_timer import Batch, CostResult, StepTimer
 
 MINIMUM_REPETITIONS = 4
@@ -38,13 +39,15 @@ def measure_cost(
     least_repetitions: int = MINIMUM_REPETITIONS,
     on_timing: Callable[[str], None] = lambda label: None,
     simulating: bool = False,
+    limits: Mapping[str, StepLimit] | None = None,
 ) -> tuple[CostResult, ...]:
     """Time up to `repetitions` iterations of each optimizer, in this process, warm-up apart.
 
     An optimizer gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part with
     it), but never fewer than `least_repetitions`. `on_timing(label)` is called, off the clock, before an optimizer is
     timed. One that diverges or raises is not timed any more, with the reason; the others go on. `simulating`: steps of
-    devices are simulated that could be billed without. Raises DisturbanceError where one changes the process that all
+    devices are simulated that could be billed without. `limits` by label: an optimizer beyond its own is not timed any
+    more, as "timed-out". Raises DisturbanceError where one changes the process that all
     of them are timed in.
     """
     clock = Clock(instance.device)
@@ -54,14 +57,15 @@ def measure_cost(
     for config in configs:
         on_timing(config.label)
         with undisturbed(instance.device, first, second):
-            timer = StepTimer.of(instance, config, clock, simulating=simulating)
+            limit = (limits or {}).get(config.label)
+            timer = StepTimer.of(instance, config, clock, simulating=simulating, limit=limit)
             timers.append(_warm_timer(timer, first, second))
     with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(timers)))
         for round_number in itertools.count():
             every = (timers[place] for place in next(orders))
-            limits = repetitions, least_repetitions, seconds_limit
-            order = [timer for timer in every if timer.needs_more(*limits)]
+            wanted = repetitions, least_repetitions, seconds_limit
+            order = [timer for timer in every if timer.needs_more(*wanted)]
             if not order:
                 break
             first_number = TIMED_STEPS * round_number

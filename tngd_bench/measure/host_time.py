@@ -11,7 +11,7 @@ from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.layers import Layer
 from tngd_bench.measure.clock import Clock
-from tngd_bench.measure.operations import OperationCount, count_operations
+from tngd_bench.measure.operations import OperationCount, count_operations, weighted
 from tngd_bench.optimizers.registry import Hosted, Stepper
 from tngd_bench.spu.host import host_pass, products_of, upload_of
 from tngd_bench.spu.layer_shapes import recorded_layers
@@ -71,7 +71,8 @@ class HostSide:
         few = count_operations(lambda: self.run(COLUMNS_AT_ONCE))
         more = count_operations(lambda: self.run(2 * COLUMNS_AT_ONCE))
         flops = few.flops + (more.flops - few.flops) * more_times
-        return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})))
+        half = weighted([(1.0 - more_times, few.half), (more_times, more.half)])
+        return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})), half)
 
     def _times_more_columns(self) -> float | None:
         """Return how often `COLUMNS_AT_ONCE` more are made after the first; None where all columns are made at once."""
@@ -104,14 +105,16 @@ class OwnHostSide:
 
     def operations(self) -> OperationCount:
         """Return the operations of one pass."""
-        uncounted: set[str] = set()
+        counts: list[OperationCount] = []
 
         def count() -> float:
-            found = count_operations(self.run)
-            uncounted.update(found.uncounted)
-            return found.flops
+            counts.append(count_operations(self.run))
+            return counts[-1].flops
 
-        return OperationCount(self._mean(count), tuple(sorted(uncounted)))
+        flops, names = self._mean(count), {name for each in counts for name in each.uncounted}
+        shares = (number / self.optimizer.cycle for _, number in self.optimizer.phases)
+        half = weighted(zip(shares, (each.half for each in counts), strict=True))
+        return OperationCount(flops, tuple(sorted(names)), half)
 
     def _mean(self, measure: Callable[[], float]) -> float:
         kept, total = self.optimizer.iteration, 0.0

@@ -9,7 +9,7 @@ from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.datasets.splits import DataSplits
 from tngd_bench.measure.host_time import HostSide, OwnHostSide, host_side
 from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
-from tngd_bench.measure.operations import OperationCount, count_operations
+from tngd_bench.measure.operations import OperationCount, count_operations, weighted
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import Batch
@@ -69,7 +69,8 @@ def inspect_step(
     elif isinstance(by_class := instance.optimizer(config, instance.model()), TorchOptimizer):
         by_class.step(*batch)
         whole = count_operations(lambda: _make_cycle(by_class, batch))
-        operations = replace(whole, flops=whole.flops / by_class.cycle)
+        mean = weighted([(1.0 / by_class.cycle, whole.half)])
+        operations = replace(whole, flops=whole.flops / by_class.cycle, half=mean)
     else:
         operations = count_operations(one_step)
     device = instance.device

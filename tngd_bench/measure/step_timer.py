@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,7 @@ from tngd_bench.measure.host_time import HostSide, HostWork, OwnHostSide, host_s
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.settling import is_short, settling_steps
+from tngd_bench.measure.step_limit import SlowStepError, StepLimit
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
@@ -26,7 +27,7 @@ from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.spu.ledger import Ledger
 
 Batch = tuple[Samples, Tensor]
-Status = Literal["ok", "diverged", "failed"]
+Status = Literal["ok", "diverged", "failed", "timed-out"]
 Routing = Mapping[str, Mapping[str, tuple[int, ...]]]
 """Shapes of parameters by name, by the optimizer that has them."""
 
@@ -72,6 +73,8 @@ class CostResult:
     """Of the first step, on few samples: what it loads, sets up and compiles is no part of `iterations`."""
     routing: Routing | None = None
     """Which optimizer has which parameters, of an optimizer named by its class."""
+    least_step_s: float | None = None
+    """Seconds of the iteration that was beyond its limit."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class StepTimer:
     clock: Clock
     host_alone: bool
     """Whether the device is billed without simulating its step."""
+    limit: StepLimit | None = None
     iterations: list[TimedIteration] = field(default_factory=list)
     spent_s: float = 0.0
     status: Status = "ok"
@@ -113,6 +117,7 @@ class StepTimer:
     """Seconds of the last step, the mean of its cycle where steps differ."""
     _first_step_s: float | None = None
     """None before it was made."""
+    _least_step_s: float | None = None
     _phased: Phased | None = None
     """The optimizer, where a step of each of its `phases` is timed in place of a whole cycle."""
     _bill: Ledger | None = None
@@ -121,14 +126,21 @@ class StepTimer:
 
     @classmethod
     def of(
-        cls, instance: ProblemInstance, config: OptimizerConfig, clock: Clock, *, simulating: bool = False
+        cls,
+        instance: ProblemInstance,
+        config: OptimizerConfig,
+        clock: Clock,
+        *,
+        simulating: bool = False,
+        limit: StepLimit | None = None,
     ) -> StepTimer:
         """Return the timer of an optimizer on a model at its start; `simulating`: of every step, as in a training."""
         model = instance.model()
         alone = optimizers.get(config.method).device_billed_alone
         host_alone = config.simulated and not simulating and alone(config.settings) is not None
         optimizer = instance.optimizer(config, model)
-        return cls(config, model, instance.loss(), optimizer, instance.outputs, clock, host_alone)
+        about = model, instance.loss(), optimizer, instance.outputs, clock, host_alone
+        return cls(config, *about, limit)
 
     @property
     def is_short(self) -> bool:
@@ -162,6 +174,7 @@ class StepTimer:
         """Time a step on each batch and note it under its repetition; None is warm-up."""
         if self.status != "ok":
             return
+        warm = self._first_step_s is not None
         with self._noting_failure():
             for repetition, timing in zip(repetitions, self._timings(batches), strict=True):
                 self._bill = timing.ledger
@@ -172,6 +185,9 @@ class StepTimer:
                     device_s = device_seconds(timing.ledger, timing.digital_s)
                     made = TimedIteration(repetition, timing.step_s, timing.digital_s, *device_s)
                     self.iterations.append(made)
+                if self.limit is not None and warm:
+                    self.limit.check(self._last_s)
+                warm = True
 
     def result(self) -> CostResult:
         """Return what was timed."""
@@ -179,7 +195,8 @@ class StepTimer:
         made = tuple(self.iterations)
         routing = self.optimizer.routing if isinstance(self.optimizer, TorchOptimizer) else None
         about = self.config.label, self.status, self.reason
-        return CostResult(*about, made, solved, self._bill, self._first_step_s, routing)
+        first_s, least_s = self._first_step_s, self._least_step_s
+        return CostResult(*about, made, solved, self._bill, first_s, routing, least_s)
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -187,6 +204,8 @@ class StepTimer:
             yield
         except DivergedError as error:
             self.status, self.reason = "diverged", str(error)
+        except SlowStepError as error:
+            self.status, self.reason, self._least_step_s = "timed-out", str(error), error.seconds
         except Exception as error:
             # One optimizer's defect must not lose the others' times; it is recorded as failed, with its message.
             self.status, self.reason = "failed", f"{type(error).__name__}: {error}"
@@ -231,12 +250,14 @@ class StepTimer:
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
         step, now = self.optimizer.step, self.clock.now
-        times, losses, loss = [now()], [], 0.0
-        for inputs, targets in batches:
-            for _ in range(steps_each):
-                loss = step(inputs, targets)
-            times.append(now())
-            losses.append(loss)
+        steps = max(len(batches) * steps_each, self.cycle)
+        with self.limit.around(steps) if self.limit else nullcontext():
+            times, losses, loss = [now()], [], 0.0
+            for inputs, targets in batches:
+                for _ in range(steps_each):
+                    loss = step(inputs, targets)
+                times.append(now())
+                losses.append(loss)
         for loss in losses:
             checked_loss(loss, len(self.iterations))
         return times

@@ -19,6 +19,7 @@ from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import host_side
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.measure.step_limit import StepLimit
 from tngd_bench.measure.step_timer import Routing
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.forward_state import draws_kept
@@ -92,21 +93,21 @@ def train(
     evaluations: int,
     evaluation_size: int | None = None,
     keep_weights: bool = False,
+    limit: StepLimit | None = None,
 ) -> TrainingResult:
     """Train for `epochs` passes over the data and return the curve.
 
     Evaluates, off the clock, at iteration 0, at the end and between: on all test data and on the first
     `evaluation_size` training samples, all where it is None. A non-finite loss, gradient or direction ends the run
-    as diverged.
+    as diverged. `limit`: what announces the deadline of first steps.
     """
     per_epoch = len(data.train_targets) // instance.batch_size
     total = max(1, round(epochs * per_epoch))
-    points = set(evaluation_points(total, min(evaluations, total)))
     model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
     optimizer = instance.optimizer(config, model)
     data = data.to(instance.device)
     host_s = _host_seconds(instance, data, clock, config) if config.simulated else 0.0
-    first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
+    first_step_s, routing = _first_step(optimizer, instance, data, config, clock, limit)
     evaluating = getattr(optimizer, "evaluating", nullcontext)
     score, size = entry.score(), entry.evaluation_batch
 
@@ -114,16 +115,17 @@ def train(
         with evaluating():
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
-    curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
+    points = set(evaluation_points(total, min(evaluations, total)))
+    curve, margins = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())], list[float]()
     measured_s = with_device_s = 0.0
     bill: Ledger | None = None
-    margins: list[float] = []
-    status: Literal["ok", "diverged"] = "ok"
-    reason = None
+    status: Literal["ok", "diverged"]
+    status, reason = "ok", None
     for iteration, (inputs, targets) in enumerate(islice(instance.batches(data), total), start=1):
         start = clock.now()
         try:
-            value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
+            with _within(limit, optimizer) if iteration == 1 else nullcontext():
+                value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
         except DivergedError as error:
             status, reason = "diverged", str(error)
             break
@@ -133,8 +135,7 @@ def train(
             bill = getattr(optimizer, "ledger", None)
             together_s = None if bill is None else bill.elapsed(host_s)
             modelled_s = with_device_s = with_device_s + (math.nan if together_s is None else together_s)
-        margin = getattr(optimizer, "stability_margin", None)
-        margins += [] if margin is None else [margin]
+        margins += [each for each in [getattr(optimizer, "stability_margin", None)] if each is not None]
         scores = evaluated_now() if iteration in points else {}
         curve.append(CurvePoint(iteration, iteration / per_epoch, value, measured_s, modelled_s, scores))
         if not math.isfinite(scores.get(TRAINING_LOSS.column, 0.0)):
@@ -217,7 +218,12 @@ def _evaluated(model: nn.Module, part: Subset) -> torch.Tensor:
 
 
 def _first_step(
-    optimizer: Stepper, instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, clock: Clock
+    optimizer: Stepper,
+    instance: ProblemInstance,
+    data: DataSplits,
+    config: OptimizerConfig,
+    clock: Clock,
+    limit: StepLimit | None,
 ) -> tuple[float | None, Routing | None]:
     """Return the seconds of the first step of a twin and the routing of a class; None of other optimizers.
 
@@ -228,9 +234,14 @@ def _first_step(
     twin = instance.optimizer(config, instance.model())
     inputs, targets = next(instance.batches(data))
     start = clock.now()
-    with draws_kept(instance.device), suppress(DivergedError):  # the training itself will tell
+    with draws_kept(instance.device), suppress(DivergedError), _within(limit, twin):  # the training will tell
         twin.step(inputs, targets)
     return clock.now() - start, optimizer.routing
+
+
+def _within(limit: StepLimit | None, optimizer: Stepper) -> AbstractContextManager[None]:
+    """Return the announcement that one step is made."""
+    return nullcontext() if limit is None else limit.around(int(getattr(optimizer, "cycle", 1)))
 
 
 def _host_seconds(

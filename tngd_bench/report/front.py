@@ -75,6 +75,7 @@ def _learning(results: Results, convergence: Section) -> Section:
         "learning",
         "Learning",
         prose=_MEMORY if carried else "",
+        points=tuple(filter(None, [results.about_formats(set(own[c.OPTIMIZER]))])),
         charts=tuple(curves),
         tables=(table if len(own) == len(times) else replace(table, name="time-to-target-here"),),
     )

@@ -16,6 +16,7 @@ import pytest
 
 from tests.studies.recorder import (
     Recorder,
+    announce_and_hang,
     die,
     die_and_leave_a_child,
     glutton_with_child,
@@ -135,6 +136,22 @@ def test_the_memory_of_processes_that_a_worker_starts_counts_and_they_end_with_i
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_worker_beyond_the_deadline_that_it_announced_is_stopped_with_its_reason():
+    worker = Worker(worker_context(), announce_and_hang, (), Limits(300))
+    while not worker.poll():
+        wait_for_any([worker])
+    assert (worker.ending, worker.turn) == ("slow-step", "yours"), "a deadline taken back ends nothing"
+    assert worker.value == ("stopped after more than 7 s per iteration", 7.0)
+
+
+def test_sizes_are_timed_in_ascending_order_whatever_the_study_lists(table, plan_of):
+    table["cost"][0] |= {"parameters": [8000, 1000, 4000], "batch_size": [8, 4], "processes": 2}
+    ordered = [(job.trial.process, job.trial.setting) for job in blocks(table, plan_of)]
+    sizes = [(setting.batch_size, setting.parameters) for process, setting in ordered if process == 0]
+    assert sizes == sorted(sizes)
+    assert sizes[::-1] == [(each.batch_size, each.parameters) for process, each in ordered if process == 1]
 
 
 def test_a_worker_is_gone_though_a_process_it_started_holds_its_pipe_open():

@@ -219,6 +219,8 @@ def _facts(results: Results) -> tuple[str, ...]:
         named = f"{device.name} ({link}, τ = {tau}, {device.word_bits} bits)"
     if named:
         facts.append(f"Device: {named}, modelled, not built.")
+    shown = leads.main_size(results.cost_summary, results.infos)
+    facts += filter(None, [results.about_formats(set(shown[c.OPTIMIZER]))])
     return tuple(facts)
 
 

@@ -31,12 +31,14 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on cost of a study; call it inside `charting.style()`."""
     infos, scaling = results.infos, results.scaling
     bounds = caveats.named(results.unstated("cost"), infos)
+    formats = tuple(filter(None, [results.about_formats(set(results.cost_summary[c.OPTIMIZER]))]))
     extrapolated = assumptions.extrapolated(results.of_kind("cost"), infos)
     return (
         Section(
             "cost",
             "Cost per iteration",
             points=(
+                *formats,
                 *(f"{term}: {sentence}" for term, sentence in extrapolated),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
@@ -57,6 +59,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
         Section(
             "numbers",
             "Every cost with its spread",
+            points=formats,
             tables=(leads_table(results), cost_table(results.cost_summary, results.ratios_to_sgd, infos)),
         ),
     )

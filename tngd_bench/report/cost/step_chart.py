@@ -68,7 +68,8 @@ def step_chart(results: Results) -> Chart | None:
         f"One step at {size}",
         f"Time of one step on {first[c.PROBLEM]} at {size}, the quickest first: {told}.",
         "Medians, the quickest setting of each. Plain: measured on this machine. Hatched: the modelled device. Of the "
-        "sizes with the most families of optimizers and processes enough for a test this is the largest.",
+        "sizes with the most families of optimizers and processes enough for a test this is the largest."
+        + charting.beside(results.about_formats(set(rows[c.OPTIMIZER]))),
         figure,
         rows.reset_index(drop=True),
     )

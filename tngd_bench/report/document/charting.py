@@ -138,6 +138,11 @@ def folded(text: str, characters: int = 26) -> str:
     return textwrap.fill(together, characters, break_on_hyphens=False).replace("\u00a0", " ")
 
 
+def beside(note: str) -> str:
+    """Return a note as it follows a caption, "" for none."""
+    return f" {note}" if note else ""
+
+
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """Put the legend of `axes` under it, outside the data, in at most `columns`, fewer where labels are long."""
     handles, labels = axes.get_legend_handles_labels()

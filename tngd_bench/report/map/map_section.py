@@ -156,6 +156,8 @@ def _points(view: MapView) -> Iterator[str]:
                 "that boundaries across it are wide. A cost section with several values of it would narrow them."
             )
     yield view.targets.words
+    if about := view.results.about_formats(view.calibrations.by_label):
+        yield about
     names = uncounted(view.results.cost_summary, view.infos)
     if names:
         yield f"On no map, since no formula predicts their cost: {quantities.listed(names)}."

@@ -102,7 +102,8 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
         _alt(score, against, bands, infos) + lost,
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else "")
-        + lost,
+        + lost
+        + (charting.beside(results.about_formats(present)) if against == "time" else ""),
         figure,
         bands.reset_index(drop=True),
     )
@@ -201,6 +202,7 @@ def profile_chart(results: Results, case: tuple[str, str, pd.DataFrame]) -> Char
     starts = c.only(profile, tau=1.0).sort_values("won", ascending=False, kind="stable")
     won = ", ".join(f"{infos[row.optimizer].title} {quantities.percent(row.won)}" for row in c.each(starts))
     tasks = int(profile["tasks"].iloc[0])
+    timed = set() if clock == "iterations" else set(profile[c.OPTIMIZER])
     return Chart(
         slugs.slug("performance-profile", clock, *([where] if where else [])),
         f"Performance profile by {_CLOCKS[clock]}{f' ({where})' if where else ''}",
@@ -208,7 +210,7 @@ def profile_chart(results: Results, case: tuple[str, str, pd.DataFrame]) -> Char
         f"{quantities.percent(profile['untold'].iloc[0])} the evaluations do not tell who was first.",
         "Dolan-Moré profile up to τ = 4. A miss is within no factor. A task that nobody solved lowers all curves. A "
         "task is won by the optimizer that an evaluation shows at the target before all others. At τ = 1 the curves "
-        "count ties too.",
+        "count ties too." + charting.beside(results.about_formats(timed)),
         figure,
         profile.reset_index(drop=True),
     )
@@ -258,7 +260,8 @@ def level_chart(results: Results, case: tuple[CurveMetric, str, pd.DataFrame]) -
         f"Time to each level of {title} ({group})",
         f"Median time to reach each level of {title}. Best level reached by the median seed: {words}.",
         "Median and quartiles over seeds of the time at which a level is first reached. A seed that never does "
-        "counts as ∞, so a line ends where half of the seeds miss.",
+        "counts as ∞, so a line ends where half of the seeds miss."
+        + charting.beside(results.about_formats(set(part[c.OPTIMIZER]))),
         figure,
         part,
     )

@@ -54,6 +54,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             points=(
                 *([f"{NO_CLOCK} {caveats.named(bounds, infos)}."] if bounds else []),
                 *([f"{NO_COST} {_named(without, infos)}."] if without else []),
+                *filter(None, [results.about_formats(set(results.times_to_target[c.OPTIMIZER]))]),
                 *([OTHER_SETTINGS] if len(panels.main_trials(results)) < len(trials) else []),
             ),
             charts=charts_of("convergence", results),

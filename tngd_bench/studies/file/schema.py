@@ -46,7 +46,7 @@ class Execution:
     workers: Annotated[int, Field(strict=True, ge=0)] = 0
     """Training processes side by side. 0: as many as the cores have threads for and memory has room for, on a GPU 1."""
     seconds_per_iteration_limit: PositiveNumber = 4.0
-    """Optimizers whose iteration is predicted to take longer are skipped. In seconds."""
+    """Optimizers predicted to take longer are skipped; one that describes no cost is stopped. In seconds."""
     memory_limit_fraction: Share = 0.5
     """Share of the memory free at the start; optimizers that are predicted to need more are skipped."""
     trial_seconds_limit: PositiveNumber = 600.0

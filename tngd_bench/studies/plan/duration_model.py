@@ -3,7 +3,7 @@
 A correction is the median over earlier trials of measured / predicted seconds of a step, for an optimizer and a kind of
 section. The formulas know nothing of caches, threads and small matrices. What a training takes beside its steps is
 shared out among its evaluations, and is learned by problem and N. Of an optimizer in no earlier trial, steps that are
-timed for the plan correct the formula (`probes`).
+timed for the plan correct the formula (`probes`); where it describes no cost, they are a lower bound at larger sizes.
 """
 
 import math
@@ -21,6 +21,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest
+from tngd_bench.studies.plan.step_bounds import Seen, Size, least_step
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
@@ -50,6 +51,8 @@ class _Known:
     factor: float = 1.0
     made_s: float = 0.0
     before_s: float | None = None
+    stopped: bool = False
+    """Whether a step goes beyond the limit at which the run stops, or skips, what describes no cost."""
 
     def step(self, seconds: float) -> float:
         """Return the seconds of a step that takes `seconds` by formula."""
@@ -62,7 +65,8 @@ class DurationModel:
 
     `evaluations` are seconds of one evaluation by problem and N, as earlier trainings took them. `learned_from` are the
     stores that these come from, `left_out` those that say nothing of this machine, with the reason. `probes` are the
-    steps timed for the plan.
+    steps timed for the plan. `step_limit`: seconds of an iteration beyond which an optimizer that describes no cost is
+    not run.
     """
 
     corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
@@ -70,6 +74,7 @@ class DurationModel:
     learned_from: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[TimedStep, ...] = ()
+    step_limit: float = math.inf
 
     def trials_behind(self, method: str, kind: str) -> int:
         """Return from how many trials a prediction is learned; 0 where none is."""
@@ -90,6 +95,8 @@ class DurationModel:
         Predicted by formula are a step (`seconds`), the first one on a few samples and the check of the curvature.
         """
         found = self._known(config, instance, "cost", seconds)
+        if found.stopped:
+            return 0.0
         step = cycle_of(config) * found.step(seconds)
         first = cycle_of(config) * found.step(first_s)
         timed = min(
@@ -107,6 +114,8 @@ class DurationModel:
         Of an optimizer named by its class two first steps and two cycles.
         """
         found = self._known(config, instance, "cost", seconds)
+        if found.stopped:
+            return 0.0
         steps = 1 + cycle_of(config) if is_class_name(config.method) else 1
         return INSPECTION_START_S + found.made_s + 2 * steps * found.step(seconds)
 
@@ -121,6 +130,8 @@ class DurationModel:
     ) -> float:
         """Return the seconds of a training run; by formula a step takes `seconds`, an evaluation `evaluation_s`."""
         found = self._known(config, instance, "training", seconds)
+        if found.stopped:
+            return 0.0
         before = TURN_START_S + found.made_s
         return before + iterations * found.step(seconds) + evaluations * evaluation_s
 
@@ -137,13 +148,34 @@ class DurationModel:
         probe = nearest(self.probes, step, seconds)
         if probe is None:
             return _Known()
-        return _Known(probe.factor, probe.made_s, probe.before_s if probe.step.key == step.key else None)
+        here, factor = probe.step.key == step.key, probe.factor
+        if not probe.described:
+            least = probe.measured_s if here else self._least(step)
+            if least > self.step_limit:
+                return _Known(stopped=True)
+            factor = max(least, seconds) / (seconds + STEP_OVERHEAD_S)
+        return _Known(factor, probe.made_s, probe.before_s if here else None)
+
+    def _least(self, step: Step) -> float:
+        """Return the seconds of a step at least, by those of the optimizer at smaller sizes."""
+        alike = [probe for probe in self.probes if probe.step.is_like(step)]
+        return least_step({_size(each.step): [Seen(each.measured_s, True)] for each in alike}, _size(step))[0]
 
     def is_timed(self, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> bool:
-        """Return whether a prediction comes from steps timed for the plan, at this size or another."""
+        """Return whether a prediction comes from steps timed for the plan, at this size or another.
+
+        Of an optimizer that describes no cost those at another size make a lower bound, and no prediction.
+        """
         kind = "cost" if kind == "inspection" else kind
-        alike = nearest(self.probes, Step.of(config, instance, kind), 1.0)
-        return alike is not None and not self.trials_behind(config.method, kind)
+        step = Step.of(config, instance, kind)
+        alike = nearest(self.probes, step, 1.0)
+        if alike is None or self.trials_behind(config.method, kind):
+            return False
+        return alike.described or (alike.step.key == step.key and alike.measured_s <= self.step_limit)
+
+
+def _size(step: Step) -> Size:
+    return step.instance.parameters, step.instance.batch_size, step.instance.outputs
 
 
 def cycle_of(config: OptimizerConfig) -> int:

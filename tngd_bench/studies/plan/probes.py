@@ -53,6 +53,7 @@ class TimedStep:
     """A timed `step`: seconds predicted of it and measured, and those before it.
 
     `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
+    `described`: whether the optimizer has a cost that was predicted; else it is a gradient's.
     """
 
     step: Step
@@ -60,6 +61,7 @@ class TimedStep:
     made_s: float
     before_s: float
     measured_s: float
+    described: bool = True
 
     @property
     def factor(self) -> float:
@@ -80,7 +82,8 @@ def nearest(probes: Sequence[TimedStep], step: Step, predicted_s: float) -> Time
 def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) -> list[Trial]:
     """Return a trial of one optimizer for each distinct step; those that take most of the plan come first.
 
-    Left out is what is `learned`, by method and kind of trial; before all others is what has no predicted cost.
+    Left out is what is `learned`, by method and kind of trial. Before all others is what has no predicted cost, the
+    smallest size first: it says what larger ones take at least.
     """
     spent: dict[tuple[object, ...], float] = defaultdict(float)
     found: dict[tuple[object, ...], Trial] = {}
@@ -90,5 +93,9 @@ def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) ->
                 key = Step.of(candidate.config, trial.setting, trial.kind).key
                 found.setdefault(key, replace(trial, candidates=(candidate,)))
                 spent[key] += candidate.predicted_s
-    order = sorted(found, key=lambda key: (found[key].candidate.known, -spent[key]))
-    return [found[key] for key in order]
+
+    def place(key: tuple[object, ...]) -> tuple[bool, float]:
+        candidate = found[key].candidate
+        return candidate.known, -spent[key] if candidate.known else candidate.least_seconds
+
+    return [found[key] for key in sorted(found, key=place)]

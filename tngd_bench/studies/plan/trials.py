@@ -39,10 +39,14 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class SkipReason:
-    """Reason for a missing result: skipped in the plan, or a trial that ended without one."""
+    """Reason for a missing result: skipped in the plan, or a trial that ended without one.
+
+    `least_step_s`: the seconds of an iteration, at least, where they were why it was stopped.
+    """
 
     status: TrialStatus
     reason: str
+    least_step_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ class Trial:
     threads: int
     limits: tuple[float, float]
     candidates: tuple[Candidate, ...]
+
+    @property
+    def step_seconds_limit(self) -> float:
+        """Seconds per iteration that an optimizer may take."""
+        return self.limits[0]
 
     def particulars(self) -> dict[str, object]:
         """Return the fields that tell this trial from others with the same setting."""

@@ -30,6 +30,7 @@ def dry_run(loaded: LoadedStudy, stores: Sequence[Path]) -> Forecast:
     )
     plan = make_plan(loaded, sizes, machine, model)
     if probes := timed_steps(plan, model, data):
-        model = dataclasses.replace(model, probes=probes)
+        limit = study.execution.seconds_per_iteration_limit
+        model = dataclasses.replace(model, probes=probes, step_limit=limit)
         plan = make_plan(loaded, sizes, machine, model)
     return Forecast(plan, model, groups_of(plan.trials.values(), model))

@@ -18,6 +18,7 @@ from tngd_bench.measure.containment import resident_bytes, undisturbed
 from tngd_bench.measure.cost import measure_cost, probe_step
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
+from tngd_bench.measure.step_limit import Deadline, StepLimit
 from tngd_bench.measure.step_timer import CostResult
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.measure.training import TrainingResult, train
@@ -26,6 +27,7 @@ from tngd_bench.optimizers.forward_state import seed_host
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.plan.candidates import SizedProblem, understated
+from tngd_bench.studies.plan.step_bounds import LEAST_STEP_S
 from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
@@ -37,11 +39,13 @@ from tngd_bench.studies.plan.trials import (
 )
 from tngd_bench.studies.run.artefacts import artefacts
 from tngd_bench.studies.run.data_files import read_splits
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.columnar import by_column
 from tngd_bench.studies.store.reader import ARTEFACTS
 
 Entry = dict[str, Any]
 Tell = Callable[[str], None]
+TellSteps = Callable[[Deadline | None], None]
 
 
 def run_in_worker(
@@ -49,11 +53,12 @@ def run_in_worker(
 ) -> None:
     """Run a trial and send ("done", entries) or ("failed", reason); ("turn", optimizer) comes before each turn.
 
+    ("steps", deadline) comes before steps that have a limit, and ("steps", None) after them.
     The process is bound to `processors`, unless that is None.
     """
     if processors is not None:
         bind_to(processors)
-    _work_and_send(trial, connection, lambda on_turn: run_trial(trial, read_splits(data), on_turn))
+    _work_and_send(trial, connection, lambda *tell: run_trial(trial, read_splits(data), *tell))
 
 
 def probe_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
@@ -62,14 +67,17 @@ def probe_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
     _work_and_send(
         trial,
         connection,
-        lambda _: probe_step(trial.setting, read_splits(data), config, simulating=simulating),
+        lambda *_: probe_step(trial.setting, read_splits(data), config, simulating=simulating),
     )
 
 
-def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell], object]) -> None:
+def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell, TellSteps], object]) -> None:
     def tell_turn(label: str) -> None:
         connection.send(("resident", resident_bytes()))  # what has been held so far is the last turn's
         connection.send(("turn", label))
+
+    def tell_steps(deadline: Deadline | None) -> None:
+        connection.send(("steps", deadline))
 
     with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
         try:
@@ -80,7 +88,7 @@ def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell], 
             seed = trial.setting.seed("model")
             torch.manual_seed(seed)
             seed_host(seed)
-            connection.send(("done", work(tell_turn)))
+            connection.send(("done", work(tell_turn, tell_steps)))
         except BrokenPipeError:
             raise
         except Exception as error:
@@ -94,15 +102,17 @@ def measure_rate_in_worker(threads: int, processor: str, connection: Connection)
     connection.send(("done", multiplication_rate(processor)))
 
 
-def run_trial(trial: Trial, data: DataSplits, on_turn: Tell) -> list[Entry]:
+def run_trial(
+    trial: Trial, data: DataSplits, on_turn: Tell, on_steps: TellSteps = lambda deadline: None
+) -> list[Entry]:
     """Run a trial in this process; one entry per optimizer."""
     start = time.perf_counter()
     if isinstance(trial, CostBlock):
-        entries = _run_cost(trial, data, on_turn)
+        entries = _run_cost(trial, data, on_turn, on_steps)
     elif isinstance(trial, InspectionTrial):
         entries = [_run_inspection(trial, data)]
     elif isinstance(trial, TrainingTrial):
-        entries = [_run_training(trial, data)]
+        entries = [_run_training(trial, data, on_steps)]
     else:
         raise TypeError(f"{type(trial).__name__} is no kind of trial")
     elapsed_s = time.perf_counter() - start
@@ -146,10 +156,21 @@ def entry_of(
         "estimate_seconds": finite_or_none(candidate.estimate_seconds),
         "estimate_bytes": finite_or_none(candidate.estimate_bytes),
         "elapsed_s": 0.0,
+        **_least_step(None if candidate.skip is None else candidate.skip.least_step_s),
     }
 
 
-def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Tell) -> list[Entry]:
+def _least_step(seconds: float | None) -> dict[str, Any]:
+    """Return what an entry says of an optimizer whose steps were beyond their limit: of further trials it decides."""
+    return {} if seconds is None else {LEAST_STEP_S: seconds}
+
+
+def _step_limit(trial: Trial, candidate: Candidate, on_steps: TellSteps) -> StepLimit | None:
+    """Return the limit on the steps of an optimizer that no plan could bound; None of others."""
+    return None if candidate.known else StepLimit(trial.step_seconds_limit, on_steps)
+
+
+def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Tell, on_steps: TellSteps) -> list[Entry]:
     running = [candidate for candidate in trial.candidates if candidate.skip is None]
     results = measure_cost(
         trial.setting,
@@ -159,6 +180,9 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Tell) -> list[Entry]:
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
         on_timing=on_turn,
+        limits={
+            each.config.label: limit for each in running if (limit := _step_limit(trial, each, on_steps))
+        },
     )
     measured = {each.config.label: entry_of(trial, each) | {"iterations": {}} for each in trial.candidates}
     for candidate, result in zip(running, results, strict=True):
@@ -168,6 +192,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Tell) -> list[Entry]:
             "iterations": by_column(iterations),
             **_by_class(result),
             **_lower_bound(result.bill),
+            **_least_step(result.least_step_s),
         }
     return list(measured.values())
 
@@ -179,14 +204,16 @@ def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
     if optimizers.origin(config.method) is not None:  # ours are held to it by tests
         sized = SizedProblem.of(setting)
         lie = understated(config, sized, inspection.operations.flops)
+    half = {name: dataclasses.asdict(products) for name, products in inspection.operations.half.items()}
     reasons = filter(None, (lie, inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "failed" if lie else "ok", "; ".join(reasons) or None) | {
         "flops": finite_or_none(inspection.operations.flops),
         "peak_bytes": finite_or_none(inspection.memory.peak_bytes),
+        **({c.HALF_PRODUCTS: half} if half else {}),
     }
 
 
-def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
+def _run_training(trial: TrainingTrial, data: DataSplits, on_steps: TellSteps) -> Entry:
     with undisturbed(trial.setting.device):
         result = train(
             trial.setting,
@@ -196,6 +223,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
             evaluations=trial.evaluations,
             evaluation_size=trial.evaluation_size,
             keep_weights="weights" in trial.keep,
+            limit=_step_limit(trial, trial.candidate, on_steps),
         )
     files = artefacts(trial.keep, result)
     return entry_of(trial, trial.candidate, result.status, result.reason) | {

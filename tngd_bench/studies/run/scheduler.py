@@ -3,8 +3,9 @@
 A trial is written the moment it ends. One that is killed or runs out of time or memory is written too, with the reason;
 of a cost block only the optimizer at work is left out, and the block is run again without it.
 
-Every round times each size once, in a process of its own; every second round goes through the sizes backwards. A
-machine that slowly becomes faster or slower then does so for all sizes alike, and not for the last ones only.
+Every round times each size once, in a process of its own: the first in ascending order, so that what small sizes take
+bounds what large ones do, every second one backwards. A machine that slowly becomes faster or slower then does so for
+all sizes alike, and not for the last ones only.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from tngd_bench import __version__
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.plan.enough_processes import EnoughProcesses
 from tngd_bench.studies.plan.make_plan import Plan
+from tngd_bench.studies.plan.step_bounds import StepBounds
 from tngd_bench.studies.plan.trial_code import code_of, edited_code
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Trial, TrialStatus
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
@@ -30,7 +32,11 @@ from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9
 _GIGABYTE = 1e9
-_STATUS: Mapping[str, TrialStatus] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
+_STATUS: Mapping[str, TrialStatus] = {
+    "timed-out": "timed-out",
+    "slow-step": "timed-out",
+    "out-of-memory": "out-of-memory",
+}
 
 
 class Listener(Protocol):
@@ -68,31 +74,41 @@ def execute(
             raise StudyError(f"{edited} while the study ran; {way_out}")
         listener.started(trial)
 
-    enough = _noted(plan, store)
+    enough, bounds = _noted(plan, store), _bounds(plan, pending, store)
     for queue, exclusive in ((deque(blocks), True), (deque(others), False)):
-        _leave_out(queue, enough, writer)
+        _leave_out(queue, enough, bounds, writer)
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
         ended = engine.run(Work(queue, data, limits, execution, begin, exclusive))
         with contextlib.closing(ended):  # type: ignore[type-var]  # engines are generators
             for job, outcome in ended:
-                again = writer.write_outcome(job, outcome)
+                entries, again = writer.write_outcome(job, outcome)
                 if again is not None:
                     queue.appendleft(again)
-                elif outcome.ending == "done" and enough.note(job.trial, outcome.value):
-                    _leave_out(queue, enough, writer)
+                told = bounds.note(job.trial, entries)
+                if outcome.ending == "done":
+                    told |= enough.note(job.trial, entries)
+                if told:
+                    _leave_out(queue, enough, bounds, writer)
 
 
 def rounds(jobs: Iterable[Job]) -> list[Job]:
-    """Return cost blocks process by process, every second one in reverse order."""
+    """Return cost blocks process by process, the sizes of a section ascending, every second one in reverse order."""
+    jobs = list(jobs)
+    sections = list(dict.fromkeys(job.trial.section for job in jobs))
 
     def process(job: Job) -> int:
         assert isinstance(job.trial, CostBlock)
         return job.trial.process
 
+    def place(job: Job) -> tuple[int, ...]:
+        setting = job.trial.setting
+        size = setting.outputs, setting.batch_size, setting.parameters
+        return process(job), sections.index(job.trial.section), *size
+
     ordered: list[Job] = []
-    for number, group in itertools.groupby(sorted(jobs, key=process), key=process):
+    for number, group in itertools.groupby(sorted(jobs, key=place), key=process):
         sizes = list(group)
         ordered += reversed(sizes) if number % 2 else sizes
     return ordered
@@ -119,24 +135,27 @@ class _ResultWriter:
     def _identities(self) -> Mapping[str, str]:
         return self.plan.identities
 
-    def write_outcome(self, job: Job, outcome: Outcome) -> Job | None:
-        """Write what a job brought; return the job to run again when one optimizer of several took it down."""
-        trial = job.trial
-        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
+    def write_outcome(self, job: Job, outcome: Outcome) -> tuple[Sequence[Entry], Job | None]:
+        """Write what a job brought and return it, with the job to run again when one optimizer took several down."""
+        trial, (reason, least_s) = job.trial, (str(outcome.value), None)
+        if outcome.ending == "slow-step":
+            reason, least_s = outcome.value
+        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), reason, least_s)
         if outcome.ending == "done":
             entries = outcome.value
         elif isinstance(trial, CostBlock) and outcome.turn is not None:
             job = Job(job.key, trial.without(outcome.turn, skip))
-            if job.trial.runnable:
-                return job
             entries = entries_without_result(job.trial)
+            if job.trial.runnable:
+                return entries, job
         else:
-            entries = [
-                entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
+            stopped = (
+                candidate if candidate.skip else replace(candidate, skip=skip)
                 for candidate in trial.candidates
-            ]
+            )
+            entries = [entry_of(trial, candidate) | {"iterations": {}, "curve": {}} for candidate in stopped]
         self.write(job, entries, outcome.machine)
-        return None
+        return entries, None
 
     def write(self, job: Job, entries: Sequence[Entry], machine: Mapping[str, str | None]) -> None:
         """Write the files kept of a finished trial and its entries, then tell."""
@@ -168,12 +187,22 @@ def _noted(plan: Plan, store: Store) -> EnoughProcesses:
     return enough
 
 
-def _leave_out(queue: deque[Job], enough: EnoughProcesses, writer: _ResultWriter) -> None:
-    """Leave out of the blocks that wait what is known well enough; one of which nothing is left needs no process."""
+def _bounds(plan: Plan, pending: Sequence[str], store: Store) -> StepBounds:
+    """Return what the stored results say of the steps of optimizers whose cost nothing describes."""
+    bounds = StepBounds(plan.study.execution)
+    waiting = (plan.trials[key] for key in pending)
+    if any(not each.known and each.skip is None for trial in waiting for each in trial.candidates):
+        for key, content in store.trials(plan.trials):
+            bounds.note(plan.trials[key], content["entries"])
+    return bounds
+
+
+def _leave_out(queue: deque[Job], enough: EnoughProcesses, bounds: StepBounds, writer: _ResultWriter) -> None:
+    """Leave out of what waits what is known well enough, or too slow; where nothing is left there is no process."""
     for _ in range(len(queue)):
         job = queue.popleft()
-        job = replace(job, trial=enough.rest(job.trial))
+        job = replace(job, trial=bounds.bounded(enough.rest(job.trial)))
         if job.trial.runnable:
             queue.append(job)
         else:
-            writer.write(job, [], writer.plan.machine.machine_class)
+            writer.write(job, entries_without_result(job.trial), writer.plan.machine.machine_class)

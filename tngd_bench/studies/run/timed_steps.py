@@ -10,7 +10,7 @@ from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.duration_model import DurationModel, cycle_of
 from tngd_bench.studies.plan.make_plan import Plan
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, worth_timing
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest, worth_timing
 from tngd_bench.studies.plan.trials import PROCESS_START_S, CostBlock, DataRequest, Trial
 from tngd_bench.studies.run.data_files import write_splits
 from tngd_bench.studies.run.run_trial import probe_in_worker
@@ -35,20 +35,24 @@ def timed_steps(
         for trial in worth_timing(plan.trials.values(), model.trials_behind):
             known, seconds = trial.candidate.known, _predicted(trial, plan)
             steps = _STEPS * cycle_of(trial.candidate.config)
-            if PROCESS_START_S + steps * (seconds + STEP_OVERHEAD_S) > left[known]:
+            step = Step.of(trial.candidate.config, trial.setting, trial.kind)
+            like = nearest(probes, step, seconds)
+            expected = (1.0 if like is None else like.factor) * (seconds + STEP_OVERHEAD_S)
+            if PROCESS_START_S + steps * expected > left[known]:
                 continue
             if trial.data not in files:
                 files[trial.data] = Path(folder) / f"{len(files)}.pt"
                 write_splits(data[trial.data], files[trial.data])
             began, limits = time.monotonic(), Limits(left[known], plan.machine.memory_bytes)
             try:
-                measured = call_in_worker(context, probe_in_worker, (trial, files[trial.data]), limits)
+                made_s, before_s, measured_s = call_in_worker(
+                    context, probe_in_worker, (trial, files[trial.data]), limits
+                )
             except EngineError:
                 continue
             finally:
                 left[known] -= time.monotonic() - began
-            step = Step.of(trial.candidate.config, trial.setting, trial.kind)
-            probes.append(TimedStep(step, seconds, *measured))
+            probes.append(TimedStep(step, seconds, made_s, before_s, measured_s, known))
     return tuple(probes)
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import psutil
 
 from tngd_bench import plugin_files
+from tngd_bench.measure.step_limit import Deadline
 from tngd_bench.optimizers import registry
 from tngd_bench.plugin_files import PluginFile
 from tngd_bench.studies.errors import EngineError
@@ -44,7 +45,7 @@ _STDOUT, _STDERR = 1, 2
 _SAFE_PATH, _OF_SERVER = "PYTHONSAFEPATH", "for the server of workers"
 _ORPHANED_EXIT_CODE = 1
 _DESCENDANTS_EVERY = 10  # looks at the memory, between searches for the processes of a process
-Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
+Ending = Literal["done", "failed", "timed-out", "slow-step", "out-of-memory", "died"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class Worker:
     """A worker process that calls `target` with `args` and a connection, after loading the plug-ins `files`.
 
     `files` are those of this process where none are given. `turn` is the optimizer that it said last it was working on.
-    Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason.
+    Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason; of a
+    "slow-step", beyond the deadline that the worker announced, the reason and the seconds of an iteration at least.
     """
 
     def __init__(
@@ -163,6 +165,7 @@ class Worker:
         self._limits = limits
         self.deadline = time.monotonic() + limits.seconds
         self.turn: str | None = None
+        self._steps: Deadline | None = None
         self._held: Counter[str | None] = Counter()
         self._resident = 0
         self.ending: Ending | None = None
@@ -198,6 +201,8 @@ class Worker:
                     self.turn = value
                 elif what == "resident":
                     self._hold(value)
+                elif what == "steps":
+                    self._steps = value and (time.monotonic() + value[0], *value[1:])
                 else:
                     self.ending, self.value = what, value
         except (EOFError, OSError):
@@ -209,6 +214,9 @@ class Worker:
         if self.ending is None and time.monotonic() > self.deadline:
             self.stop()
             self.ending, self.value = "timed-out", f"stopped after {limits.seconds:g} s, the limit of a trial"
+        if self.ending is None and self._steps is not None and time.monotonic() > self._steps[0]:
+            self.stop()
+            self.ending, self.value = "slow-step", self._steps[1:]
         if self.ending is None and (resident := self._memory.resident()) > limits.memory_bytes:
             self.stop()
             self._hold(resident)

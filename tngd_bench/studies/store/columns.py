@@ -27,7 +27,7 @@ FLOPS, PEAK_BYTES = "flops", "peak_bytes"
 SOLVER_ITERATIONS, STABILITY_MARGIN = "solver_iterations", "stability_margin"
 STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", "relax_s", "read_s"
 TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
-FIRST_STEP_S, ROUTING = "first_step_s", "routing"
+FIRST_STEP_S, ROUTING, HALF_PRODUCTS = "first_step_s", "routing", "half_products"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
@@ -64,7 +64,7 @@ TRIAL_COLUMNS = {
     SWEEP_VALUE_2: "float64",
     **dict.fromkeys((SWEEP_LABEL_2, INSPECTION_KEY, MACHINE, FINISHED, CODE, NOT_STATED), "object"),
     **dict.fromkeys((STATED_S, STABILITY_MARGIN, FIRST_STEP_S), "float64"),
-    ROUTING: "object",
+    **dict.fromkeys((ROUTING, HALF_PRODUCTS), "object"),
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
@@ -77,6 +77,9 @@ come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `f
 per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
 Of optimizers named by their class, `first_step_s` is a first step that no other time contains, with all that it loads,
 sets up and compiles, and `routing` says which optimizer has which parameters: their shapes by name, as JSON.
+`half_products` are the operations of an iteration that the processor did in formats of half width, as JSON by format
+("bfloat16"): `flops`, part of the column, their `seconds`, and `float32_seconds` that the same take in float32; missing
+where there are none, and in stores older than that.
 """
 
 TIMES = (STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S)

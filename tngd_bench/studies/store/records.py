@@ -27,8 +27,8 @@ class Records:
 
     `trials`: one row per cost section × size × optimizer × process and per training run; `key` is "FILE#ENTRY" in
     the store. `costs`: one row per timed iteration. `curves`: one row per training iteration. Times are in seconds,
-    memory in bytes. `flops` and `peak_bytes` come from a process of their own and stand on the cost rows of that
-    optimizer and size. `ignored`: files left out, by name, with the reason.
+    memory in bytes. `flops`, `peak_bytes` and `half_products` come from a process of their own and stand on the cost
+    rows of that optimizer and size. `ignored`: files left out, by name, with the reason.
     `runs`: processes that the study takes, cost trials of a section and size sharing one; `missing`: how many of them
     have no result yet.
     """
@@ -93,6 +93,8 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
             row = {"key": f"{file}#{number}", **entry, **about}
             if "routing" in entry:
                 row["routing"] = json.dumps(entry["routing"])
+            if c.HALF_PRODUCTS in entry:
+                row[c.HALF_PRODUCTS] = json.dumps(entry[c.HALF_PRODUCTS], sort_keys=True)
             if entry["kind"] == "inspection":
                 inspected[tuple(entry[name] for name in _INSPECTED)] = row
                 continue
@@ -106,7 +108,7 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
         if row["kind"] == "cost":
             found = inspected.get(tuple(row[name] for name in _INSPECTED), {})
             row["inspection_key"] = found.get("key")
-            row |= {"flops": found.get("flops"), "peak_bytes": found.get("peak_bytes")}
+            row |= {name: found.get(name) for name in (c.FLOPS, c.PEAK_BYTES, c.HALF_PRODUCTS)}
     timed = costs.frame()
     timed["overlap_s"] = timed["overlap_s"].fillna(0.0)  # not noted before layout 2
     parts = timed["digital_s"] + timed["write_s"] + timed["relax_s"] + timed["read_s"]
