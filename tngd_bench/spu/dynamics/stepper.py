@@ -72,7 +72,8 @@ class HeunStepper:
         if count > LARGEST_STEPS:
             raise ValueError(
                 f"t = {t:g} takes {count:.1e} steps, more than the {LARGEST_STEPS:.0e} that are simulated: "
-                "rail_volts is small beside the noise, or a mode turns far faster than it decays"
+                "a mode decays far faster than t, or turns far faster than it decays, or rail_volts is small beside "
+                "the noise"
             )
         step = t / count
         for _ in range(count):
