@@ -161,8 +161,12 @@ def test_devices_of_layers_have_arrays_of_their_own() -> None:
     own = Workload.of(sum(sizes), M, 50.0, scope="layer", layers=layers)
     assert own.sizes == sizes
     alone = [Workload.of(size, M, 50.0) for size in sizes]
-    devices = ({}, {"shared_array": True}, {"hessian_array": False}, {"tiles_written_at_once": 7})
-    for device in (CHIP.override(**fields) for fields in devices):
+    for device in (
+        CHIP,
+        CHIP.override(shared_array=True),
+        CHIP.override(hessian_array=False),
+        CHIP.override(tiles_written_at_once=7),
+    ):
         whole = parts_of(device, own)
         each = [parts_of(device, work) for work in alone]
         assert whole.tiles == sum(part.tiles for part in each)
