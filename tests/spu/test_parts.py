@@ -130,6 +130,11 @@ def test_digital_sums_by_hand() -> None:
     assert energy(device, WORK).items["relax_sums"] == pytest.approx(
         500 * (partial * 2.1e-12 + (M + M + N) * 3e-12)
     )
+    for bill in (latency, energy):  # a relaxation that takes 1/s as long has 1/s as many sums
+        slower = Workload.of(N, M, 50.0, scale=0.25)
+        assert bill(device, slower).items["relax_sums"] == pytest.approx(
+            4.0 * (bill(device, WORK).items["relax_sums"] or 0.0)
+        )
     parts = parts_of(device, WORK)
     assert parts.amplifiers == partial
     assert parts.converters == 2 * N + 2 * 32 * (471 + 15 + 471)
@@ -156,7 +161,12 @@ def test_devices_of_layers_have_arrays_of_their_own() -> None:
     own = Workload.of(sum(sizes), M, 50.0, scope="layer", layers=layers)
     assert own.sizes == sizes
     alone = [Workload.of(size, M, 50.0) for size in sizes]
-    for device in (CHIP, CHIP.override(shared_array=True), CHIP.override(hessian_array=False)):
+    for device in (
+        CHIP,
+        CHIP.override(shared_array=True),
+        CHIP.override(hessian_array=False),
+        CHIP.override(tiles_written_at_once=7),
+    ):
         whole = parts_of(device, own)
         each = [parts_of(device, work) for work in alone]
         assert whole.tiles == sum(part.tiles for part in each)
@@ -167,6 +177,10 @@ def test_devices_of_layers_have_arrays_of_their_own() -> None:
         )
     unknown = Workload.of(100, M, 50.0, scope="layer", modules=3)
     assert unknown.sizes == (34, 33, 33)
+    assert Workload.of(100, M, 50.0, scope="layer", modules=(7, 93)).sizes == (7, 93)
+    assert Workload.of(3, M, 50.0, scope="layer", modules=3).sizes == (1, 1, 1)
+    with pytest.raises(ValueError, match=r"parameters must be >= 3 with scope='layer'.*not 2"):
+        latency(CHIP, Workload.of(2, M, 50.0, scope="layer", modules=3))
 
 
 def test_a_tile_that_holds_no_value_is_refused() -> None:

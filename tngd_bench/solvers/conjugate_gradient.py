@@ -14,6 +14,8 @@ from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 
 SPACES = ("auto", "rows", "parameters")
+ROUNDINGS = 64.0
+"""Part of an inner product, in roundings of its largest possible value, that is taken for none."""
 
 
 class NoAnswerError(RuntimeError):
@@ -46,7 +48,8 @@ class CG(Solver):
         gradient, it lies in the range of Bᵀ, and there is no preconditioner.
     flexible : bool
         Each direction is made conjugate to the last by zᵀ(r − r₋), which holds whatever made z (Golub and Ye 1999;
-        Notay 2000, FCG(1)), at a product of two vectors and one more of them.
+        Notay 2000, FCG(1)), at a product of two vectors and one more of them. Where z is orthogonal to r, as the last
+        direction again would be, r takes its place, so that the iterations go on.
 
     Notes
     -----
@@ -98,13 +101,14 @@ class CG(Solver):
         if norm == 0.0:
             return solution, history
         residual = rhs.clone()
-        preconditioned = _answered(precondition, residual, 0)
+        preconditioned, energy = _answered(precondition, residual, 0)
         direction = preconditioned.clone()
-        energy = float(residual @ preconditioned)
         stiffest = 0.0  # largest Rayleigh quotient met: the scale of rounding in the products
         for _ in range(self.max_iterations):
             rows = ggn.factor_matvec(direction)
             length = float(direction @ direction)
+            if length == 0.0:
+                break  # squares of what is left are below the least number
             curvature = float(rows @ rows) + damping * length
             stiffest = max(stiffest, curvature / length)
             if curvature <= torch.finfo(rhs.dtype).eps * stiffest * length:
@@ -117,13 +121,10 @@ class CG(Solver):
             history.append(squared**0.5 / norm)
             if history[-1] <= self.rtol or len(history) == self.max_iterations:
                 break  # before an answer of the preconditioner that nothing would use
-            preconditioned = _answered(precondition, residual, len(history))
-            following = squared if preconditioned is residual else float(residual @ preconditioned)
+            preconditioned, following = _answered(precondition, residual, len(history))
             kept = 0.0 if last is None else float(last @ preconditioned)
             torch.add(preconditioned, direction, alpha=(following - kept) / energy, out=direction)
             energy = following
-            if energy == 0.0:
-                break  # what the preconditioner answers is no direction of descent
         return solution, history
 
     def _in_row_space(self, operator: Shifted[GGN], weights: Tensor) -> tuple[Tensor, list[float]]:
@@ -156,8 +157,18 @@ class CG(Solver):
         return solution, history
 
 
-def _answered(precondition: Callable[[Tensor], Tensor], residual: Tensor, products: int) -> Tensor:
+def _answered(
+    precondition: Callable[[Tensor], Tensor], residual: Tensor, products: int
+) -> tuple[Tensor, float]:
+    """Return z for a residual r, and rᵀz; r itself for an answer that is orthogonal to it, as the last direction is."""
     answer = precondition(residual)
+    energy = float(residual @ answer)
+    if answer is residual:
+        return answer, energy
     if not bool(answer.any()):
         raise NoAnswerError(products)
-    return answer
+    length = float(torch.linalg.vector_norm(residual))
+    largest = length * float(torch.linalg.vector_norm(answer))
+    if abs(energy) <= ROUNDINGS * torch.finfo(residual.dtype).eps * largest:
+        return residual, length**2
+    return answer, energy

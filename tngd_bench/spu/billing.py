@@ -35,8 +35,9 @@ class Workload:
     """
     layers: tuple[Layer, ...] | None = None
     batch_size: int | None = None
-    modules: int | None = None
-    """Modules with trained parameters, each with a device of its own under `scope="layer"`; None: as many as layers."""
+    modules: int | tuple[int, ...] | None = None
+    """Modules with trained parameters, each with a device of its own under `scope="layer"`: their number, or the
+    parameters of each; None: as many as layers."""
 
     def __post_init__(self) -> None:
         for name in ("parameters", "rows"):
@@ -57,7 +58,8 @@ class Workload:
             return 1
         if self.modules is None and not self.layers:
             raise ValueError("layers or modules must be given with scope='layer', a device for each")
-        return self.modules or len(self.trained)
+        number = len(self.modules) if isinstance(self.modules, tuple) else self.modules
+        return number or len(self.trained)
 
     @property
     def trained(self) -> tuple[Layer, ...]:
@@ -66,11 +68,17 @@ class Workload:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Parameters on each device: those of its layer, or equal parts of N where layers do not make it up."""
-        found = tuple(layer.parameters for layer in self.trained)
+        """Parameters on each device: those of its module or layer, equal parts of N where they do not make it up."""
+        given = self.modules if isinstance(self.modules, tuple) else None
+        found = given or tuple(layer.parameters for layer in self.trained)
         if len(found) == self.devices and sum(found) == self.parameters:
             return found
         least, more = divmod(self.parameters, self.devices)
+        if least == 0:
+            raise ValueError(
+                f"parameters must be >= {self.devices} with scope='layer', one for each of its devices, not "
+                f"{self.parameters}"
+            )
         return (least + 1,) * more + (least,) * (self.devices - more)
 
 
@@ -166,7 +174,7 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
 def _sums(device: DeviceDescription, work: Workload) -> float:
     """Times that partial sums are formed in an iteration."""
     analog = work.analog
-    relaxed = analog.analog_time + (analog.samples - 1) * analog.spacing
+    relaxed = (analog.analog_time + (analog.samples - 1) * analog.spacing) / (work.scale or 1.0)
     return analog.ensemble * analog.runs * relaxed * (device.partial_sums_per_tau or 0.0)
 
 

@@ -37,7 +37,8 @@ class Array:
         """Steps in which cells are written; a tile at an edge takes as long as a full one."""
         rows, columns = self.tile(device)
         steps = {"array": 1, "row": rows, "cell": rows * columns * device.cells_per_value}
-        return -(-self.tiles(device) // device.tiles_written_at_once) * steps[device.write_parallel]
+        turns = -(-math.prod(self.grid(device)) // device.tiles_written_at_once)
+        return self.number * turns * steps[device.write_parallel]
 
     def outputs(self, device: DeviceDescription) -> tuple[tuple[int, int, int], ...]:
         """For each direction: outputs of an array, outputs of a tile, digital partial sums that make an output."""

@@ -9,12 +9,13 @@ import pytest
 
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.cost.counts import Counts
-from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.device_use import DeviceUse, FactorUse
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.statistics.discrepancy import STEP
 from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.layers import Layer
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
@@ -134,6 +135,16 @@ def test_a_use_names_the_times_its_device_does_not_state():
         "write_cells",
         "write_convert",
     )
+
+
+def test_sums_of_tiles_without_a_time_are_named_though_small_arrays_have_none():
+    tiles = {"tile_rows": 64, "tile_columns": 48, "cells_per_value": 2}
+    tiled = Device.preset("paper").override(**tiles, partial_sums_per_tau=5.0)
+    of_factors = FactorUse(tiled, copies=2, refresh_interval=10)
+    for use in (DeviceUse(tiled), DeviceUse(tiled, AnalogSettings(scope="layer")), of_factors):
+        assert use.bill(1, 1, 1, (Layer(1, 1),)).not_stated == ()
+        assert use.bill(20_000, 64, 10, (Layer(200, 100),)).not_stated == use.not_stated == ("relax_sums",)
+    assert DeviceUse(tiled.override(partial_sum_time_s=1e-9)).not_stated == ()
 
 
 def test_readings_that_part_take_confidence_away():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -217,3 +218,28 @@ def test_a_device_that_answers_with_zero_ends_the_step_and_leaves_the_parameters
 def test_without_a_relaxation_there_is_no_answer() -> None:
     with pytest.raises(ValueError, match="analog_time must be a finite number > 0"):
         DeviceCG(model(), LOSS, device=IDEAL, analog_time=0.0)
+
+
+@pytest.mark.parametrize("answer", ["a fixed vector", "signs", "one bit"])
+def test_answers_without_a_new_direction_cost_products_and_not_the_solution(ggn: GGN, answer: str) -> None:
+    """A fixed vector is the last direction again, to which the residual is orthogonal."""
+    fixed = torch.ones_like(ggn.gradient)
+    known: dict[str, Callable[[Tensor], Tensor]] = {
+        "a fixed vector": lambda _residual: fixed,
+        "signs": torch.sign,
+        "one bit": analog(IDEAL.override(dac_bits=1)).preconditioner(ggn, DAMPING),
+    }
+    found = CG(max_iterations=2000, rtol=1e-6, preconditioner=known[answer], flexible=True).solve(
+        ggn, damping=DAMPING
+    )
+    assert found.history[-1] <= 1e-6
+    exact = np.linalg.solve(dense(ggn), ggn.gradient.numpy())
+    assert oracles.relative_error(found.solution, exact) < 1e-3
+
+
+def test_a_gradient_whose_square_is_below_the_least_number_ends_without_an_error() -> None:
+    torch.manual_seed(0)
+    ggn = GGN(nn.Linear(3, 2), nn.MSELoss(), torch.rand(4, 3), torch.rand(4, 2))
+    for size in 10.0 ** np.arange(-23.3, -22.0, 0.05):
+        found = CG(space="parameters").solve(ggn, float(size) * ggn.gradient, DAMPING).solution
+        assert bool(found.isfinite().all())

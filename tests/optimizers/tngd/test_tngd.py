@@ -196,6 +196,23 @@ def test_the_ledger_bills_samples_programmings_scale_and_factored_upload() -> No
     assert ledger.items["relax_average"] == pytest.approx(3 * 3 * 2e-6 * slower)
 
 
+def test_devices_of_layers_are_billed_with_the_sizes_of_their_modules() -> None:
+    """A device of 42 parameters and one of 32, on tiles of 8 × 8 cells, not two of 37."""
+    device = Device.preset("paper").override(
+        tile_rows=8, tile_columns=8, cell_write_time_s=1e-6, dac_rate_hz=1e6, nodes_per_converter=100
+    )
+    network = model()
+    tngd = TNGD(network, LOSS, device=device, scope="layer", analog_time=1.0)
+    tngd.step(*batches(1)[0])
+    assert tngd.ledger is not None
+    m = tngd._rows
+    sizes = [sum(p.numel() for p in layer.parameters()) for layer in network if isinstance(layer, nn.Linear)]
+    assert sizes == [42, 32]
+    tiles = sum(-(-m // 8) * (2 * -(-n // 8) + -(-m // 8)) for n in sizes)
+    assert tngd.ledger.items["write_cells"] == pytest.approx(tiles * 8 * 1e-6)
+    assert tngd.ledger.items["write_convert"] == pytest.approx(max(sizes) * 1e-6)
+
+
 def test_layers_of_a_convolution_are_recorded_with_their_positions() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 4)).double()
     device = Device.preset("paper").override(upload="factored", hessian_array=False)

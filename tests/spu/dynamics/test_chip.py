@@ -76,3 +76,25 @@ def test_an_identity_stays_one_at_every_resolution_that_is_accepted() -> None:
         middle = programming.program(factor()[:6], device, torch.Generator().manual_seed(0)).middle
         assert middle is not None
         assert float((middle - torch.eye(6, dtype=torch.float64)).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("instance", [0, 2**63, 2**64 - 1, 2**64, 10**40])
+def test_instances_of_any_size_are_chips_of_their_own(instance: int) -> None:
+    device = Device.ideal().override(capacitor_mismatch=0.1, stuck_off=0.3, instance=instance)
+    nodes = torch.zeros(50, dtype=torch.float64)
+    rates = node_rates(0.1, device.instance, nodes)
+    assert torch.equal(rates, node_rates(0.1, instance, nodes))
+    assert not torch.equal(rates, node_rates(0.1, instance + 1, nodes))
+    assert not torch.equal(dead(device), dead(device.override(instance=instance + 1)))
+
+
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_an_ensemble_rounds_arrays_of_the_least_values_as_others(pairs: int) -> None:
+    device = Device.ideal().override(array_bits=12, cells_per_value=pairs)
+    values, tiny = factor(torch.float32), 2.0**-130
+    for member in range(3):
+        usual = programming.program(values, device, member=(member, 3)).first
+        least = programming.program(values * tiny, device, member=(member, 3)).first
+        error = (least.to(torch.float64) - usual.to(torch.float64) * tiny).abs().max()
+        # values below the normal numbers have lost digits themselves, by which one may fall on the other side
+        assert float(error) <= 1.01 * tiny * float(values.abs().max()) / (2 ** (10 + pairs) - 1)

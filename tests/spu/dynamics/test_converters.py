@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -123,3 +124,38 @@ def test_signals_of_a_matrix_are_rounded_one_by_one_in_place_too(bits: int, dim:
     expected = torch.stack([quantize(each, bits) for each in signals.unbind(1 - dim)], 1 - dim)
     assert torch.equal(quantize_each(signals, bits, dim=dim), expected)
     assert torch.equal(quantize_each(signals, bits, dim=dim, out=signals), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bits", [1, 2, 16, 32])
+def test_signals_down_to_the_least_number_are_rounded_as_others_are(dtype: torch.dtype, bits: int) -> None:
+    """In exact arithmetic: each output is within half a level of its input, and the largest is a level itself."""
+    about, least = (
+        torch.finfo(dtype),
+        Fraction(torch.finfo(dtype).smallest_normal) * Fraction(torch.finfo(dtype).eps),
+    )
+    signal = torch.tensor([1.0, -0.7, 0.3, 0.0], dtype=dtype)
+    for power in range(int(math.log2(about.smallest_normal)) - 20, 0, 17):
+        scaled = torch.ldexp(signal.to(torch.float64), torch.tensor(power)).to(dtype)
+        rows = torch.stack([scaled, signal])  # beside a row of usual size
+        largest = max(abs(Fraction(float(value))) for value in scaled)
+        level = 2 * largest if bits == 1 else largest / (2 ** (bits - 1) - 1)
+        for found in (
+            quantize(scaled, bits),
+            quantize_each(rows, bits)[0],
+            quantize(scaled, bits, float(largest)),
+        ):
+            errors = [
+                abs(Fraction(float(mine)) - Fraction(float(own)))
+                for mine, own in zip(found, scaled, strict=True)
+            ]
+            rounding = largest * Fraction(4 * about.eps) + least
+            assert max(errors) <= level / 2 + rounding, (power, found)
+            assert abs(Fraction(float(found[0])) - largest) <= rounding
+        assert torch.equal(quantize_each(rows, bits)[1], quantize(signal, bits))
+
+
+def test_levels_of_signals_scaled_by_powers_of_two_are_scaled_likewise() -> None:
+    signal = torch.randn(1000, generator=seeded())
+    for power in (-120, -100, -60, 100):
+        assert torch.equal(quantize(signal * 2.0**power, 12), quantize(signal, 12) * 2.0**power)

@@ -59,8 +59,12 @@ class DeviceUse:
 
     @property
     def not_stated(self) -> tuple[str, ...]:
-        """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
-        return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated
+        """The items of the bill for which the device states no time at some size; its times are lower bounds.
+
+        Sums of tiles are there where an array is larger than a tile.
+        """
+        rows, columns = ((most or 0) + 1 for most in (self.device.tile_rows, self.device.tile_columns))
+        return self.bill(columns, rows, 1, (Layer(columns, rows, bias=False),)).not_stated
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class TNGD(NaturalOptimizer):
         return self._bill(rows, batch_size, layers, 1.0)
 
     def _bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None, scale: float) -> Ledger:
-        modules = len(layer_places(self.parameters))
+        modules = tuple(place.stop - place.start for place in layer_places(self.parameters).values())
         work = Workload(self.parameters.count, rows, self.solver, scale, layers, batch_size, modules)
         return latency(self.device, work)
 

@@ -14,7 +14,7 @@ from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import chip
 from tngd_bench.spu.dynamics.circuit.amplifiers import Stage
 from tngd_bench.spu.dynamics.circuit.wires import with_wires
-from tngd_bench.spu.dynamics.converters import full_scale, quantize
+from tngd_bench.spu.dynamics.converters import LIFT, full_scale, quantize
 from tngd_bench.spu.dynamics.gaussian import standard_normal
 from tngd_bench.spu.dynamics.route import arrays_are_alike, has_amplifiers, middle_errs
 
@@ -205,6 +205,8 @@ def _rounding_event(
     if not largest > 0.0:
         return values.clone()
     half_levels = float(2 ** (bits - 1) - 1)
+    if largest < half_levels * torch.finfo(values.dtype).tiny:
+        return _rounding_event(values * LIFT, largest * LIFT, device, place, member).div_(LIFT)
     scaled = values * (half_levels / largest)
     threshold = chip.uniform(device.instance, chip.ROUNDING, place, values).to(values.dtype)
     threshold = (threshold + member[0] / member[1]) % 1.0

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEAD_CELLS, ROUNDING, LAYER_DEVICES, DEAD_SECOND_CELLS = 1, 2, 3, 4
+DEAD_CELLS, ROUNDING, LAYER_DEVICES, DEAD_SECOND_CELLS, CAPACITORS = 1, 2, 3, 4, 5
 """What numbers are drawn for; each purpose has a stream of its own."""
 
 
@@ -18,6 +18,13 @@ def uniform(instance: int, purpose: int, place: int, like: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(_seed(instance, purpose, place))
     # always in single precision and on the processor: a chip does not change with what simulates it
     return torch.rand(like.shape, generator=generator, dtype=torch.float32).to(device=like.device)
+
+
+def capacitors(instance: int, like: Tensor) -> Tensor:
+    """Standard normal deviations of the nodes of the chip `instance`, float64, shaped as `like`."""
+    seed = instance if instance < 2**64 else _seed(instance, CAPACITORS)  # the largest seed that torch takes
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64)
 
 
 def _seed(*parts: int) -> int:

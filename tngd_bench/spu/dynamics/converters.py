@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+LIFT = 2.0**100
+"""What signals are multiplied by, exactly, whose levels are too small for their precision."""
+
 
 def full_scale(signal: Tensor) -> Tensor:
     """Largest |value|, by one reading."""
@@ -49,4 +52,8 @@ def _rounded(signal: Tensor, largest: Tensor, bits: int, out: Tensor | None = No
         return largest * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
     half_levels = float(2 ** (bits - 1) - 1)
     unit = torch.where(largest > 0, largest, 1.0)  # a signal of zeros stays one
+    is_tiny = unit < half_levels * torch.finfo(unit.dtype).tiny  # a level is below what the precision holds
+    if bool(is_tiny.any()):
+        lift = torch.where(is_tiny, LIFT, 1.0).to(unit)
+        return _rounded(signal * lift, largest * lift, bits).div_(lift)
     return torch.mul(signal, half_levels / unit, out=out).round_().mul_(unit / half_levels)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.operator import LinearOperator, Shifted
+from tngd_bench.spu.dynamics import chip
 from tngd_bench.spu.dynamics.factor_operator import Balanced
 from tngd_bench.spu.dynamics.krylov import KrylovTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
@@ -26,8 +27,7 @@ SMALLEST_CAPACITOR = 0.05
 
 def node_rates(mismatch: float, instance: int, like: Tensor) -> Tensor:
     """D (N,): one over 1 + σ_C ξ, the same for every run on one chip."""
-    chip = torch.Generator().manual_seed(instance)
-    deviation = torch.randn(like.shape, generator=chip, dtype=torch.float64)
+    deviation = chip.capacitors(instance, like)
     return (1.0 / (1.0 + mismatch * deviation).clamp_min(SMALLEST_CAPACITOR)).to(like)
 
 

@@ -72,7 +72,8 @@ class HeunStepper:
         if count > LARGEST_STEPS:
             raise ValueError(
                 f"t = {t:g} takes {count:.1e} steps, more than the {LARGEST_STEPS:.0e} that are simulated: "
-                "rail_volts is small beside the noise, or a mode turns far faster than it decays"
+                "rail_volts is small beside the noise, t is long beside the fastest mode, or a mode turns far faster "
+                "than it decays"
             )
         step = t / count
         for _ in range(count):
