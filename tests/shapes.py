@@ -27,6 +27,10 @@ def without_values() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("__float__", 1.0), ("__int__", 0), ("__bool__", False), ("item", 1.0)):
             patch.setattr(torch.Tensor, name, _answering(getattr(torch.Tensor, name), value))
+        values = torch.Tensor.tolist
+        patch.setattr(torch.Tensor, "tolist", lambda t: [1.0] * t.numel() if t.is_meta else values(t))
+        for module in ("curvature.ggn", "optimizers.natural"):
+            patch.setattr(f"tngd_bench.{module}.refuse_without_values", lambda device: None)
         patch.setattr("tngd_bench.curvature.rows.factor.FactorSource._free_bytes", 2**60)
         # neither autocast nor fused Adam knows the device
         patch.setattr("tngd_bench.optimizers.natural.without_autocast", lambda device: nullcontext())

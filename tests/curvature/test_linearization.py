@@ -8,6 +8,7 @@ from torch import nn
 
 from tests import oracles
 from tests.curvature.architectures import case
+from tests.curvature.test_verification import dense_oracle
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import CG, Gram
 
@@ -41,3 +42,25 @@ def test_many_outputs_are_solved_without_a_row_for_each() -> None:
     assert "blocks" not in vars(ggn)
     exact = Gram().solve(GGN(model, nn.CrossEntropyLoss(), inputs, targets), damping=0.1).solution
     assert oracles.relative_error(solution, exact) < 1e-6
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_masked_slope_that_is_infinite_is_right_by_rows_and_refused_by_products(verify: bool) -> None:
+    """The root of a sum of squares at zero: torch's backward pass masks it, and a second differentiation does not."""
+
+    def model(outputs: int) -> nn.Module:
+        torch.manual_seed(0)
+        layers = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.LPPool2d(2, 2), nn.Flatten(), nn.Linear(8, outputs)
+        return nn.Sequential(*layers).double()
+
+    inputs = torch.randn(3, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    targets = torch.tensor([0, 1, 2])
+    few = model(3)
+    assert bool((few[:3](inputs) == 0).any())
+    _, wanted = dense_oracle(few, nn.CrossEntropyLoss(), inputs, targets)
+    ggn = GGN(few, nn.CrossEntropyLoss(), inputs, targets, verify=verify)
+    assert oracles.relative_error(ggn.dense(), wanted) < 1e-10
+    many = GGN(model(300), nn.CrossEntropyLoss(), inputs, targets, verify=verify)
+    assert many.matrix_free
+    with pytest.raises(ValueError, match=r"are not finite, and the backward pass is.*LPPool2d"):
+        many.matvec(torch.ones(many.size, dtype=torch.float64))

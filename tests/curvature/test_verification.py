@@ -231,13 +231,13 @@ def test_an_optimizer_checks_at_first_when_something_changes_and_now_and_then() 
     optimizer.verification.interval = 5
     batch = (torch.randn(6, 4), torch.randint(3, (6,)))
     short = (batch[0][:5], batch[1][:5])
-    assert checks(optimizer, [batch, batch, short, short, batch]) == [True, False, True, False, False]
+    assert checks(optimizer, [batch, short, batch, short, batch]) == [True, True, True, True, False]
     model.eval()
-    assert checks(optimizer, [batch, batch]) == [True, False]
+    assert checks(optimizer, [batch] * 8) == [True, True, False, True, False, False, False, True]
     handle = model[0].register_forward_hook(lambda module, inputs, output: None)
-    assert checks(optimizer, [batch, batch]) == [True, False]
+    assert checks(optimizer, [batch, batch, batch]) == [True, True, False]
     handle.remove()
-    assert checks(optimizer, [batch] * 7) == [False, False, False, True, False, False, False]
+    assert checks(optimizer, [batch] * 9) == [False, False, False, True, False, False, False, True, False]
     optimizer.verification.paused = True
     model.train()
     assert checks(optimizer, [batch]) == [False]

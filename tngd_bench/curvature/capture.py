@@ -41,6 +41,16 @@ class LayerCall:
             )
 
 
+def dense(piece: Tensor) -> Tensor:
+    """The tensor with its zeros written out: sparse inputs and gradients of sparse embeddings come without them."""
+    return piece if piece.layout is torch.strided else piece.to_dense()
+
+
+def kind_of(tensor: Tensor) -> str:
+    """Shape, dtype and device, for messages."""
+    return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"
+
+
 def layer_of(module: nn.Module, output_shape: Sequence[int]) -> Layer | PointwiseLayer:
     """Return the sizes of a layer that returns (b, …): matrix, convolution, table or normalisation."""
     values = math.prod(output_shape[1:])
@@ -89,9 +99,8 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
                     f"{type(module).__name__} returns {output.dtype} from a weight of {module.weight.dtype} "
                     "(torch.autocast inside the model?): curvature needs the parameters' own precision"
                 )
-            calls.append(
-                LayerCall(module, seen.detach(), seen._version, get_gradient_edge(output), output.shape)
-            )
+            kept = dense(seen.detach())
+            calls.append(LayerCall(module, kept, kept._version, get_gradient_edge(output), output.shape))
 
     # before all other hooks: a hook of the user's may replace the output
     handles = [

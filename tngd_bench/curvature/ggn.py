@@ -19,6 +19,7 @@ from tngd_bench.curvature.model_call import (
     batch_size_of,
     refuse_autocast,
     refuse_mixed_samples,
+    refuse_without_values,
     run_model,
     twice_differentiable,
 )
@@ -87,6 +88,7 @@ class GGN:
                 f"memory_budget_bytes must be >= 1, not {memory_budget_bytes!r}; None: half of what is free"
             )
         self.parameters = TrainableParameters(model)
+        refuse_without_values(self.parameters.device)
         refuse_mixed_samples(model)
         refuse_autocast(self.parameters.device)
         with torch.enable_grad(), twice_differentiable(), recording(model, LAYER_KINDS) as calls:
@@ -273,9 +275,7 @@ class GGN:
     @cached_property
     def _linearization(self) -> Linearization:
         linearization = Linearization(self._outputs, self.parameters)
-        if self._source.verifying:
-            assert self._verification is not None
-            linearization.check_adjoint(self._verification)
+        self._source.check_products(linearization)
         return linearization
 
     def _to_rows(self, v: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The autograd graph under a model's output: the operations that use a parameter or a layer's output."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -12,22 +13,25 @@ Use = tuple[Any, int]
 
 
 class AutogradGraph:
-    """One walk over the graph under `outputs`, or of its part above the node `end`.
+    """One walk over the graph under `outputs`, or of its part above the nodes `ends`.
 
-    `names` are the operations in the order of the walk, `places` what those that take a part of a tensor take: two
-    batches with the same of both, and the same shapes, were computed in the same way, unless `reorders`.
+    `nodes` are the operations in the order of the walk, `names` what they are called, `places` what those that take a
+    part of a tensor take: two batches with the same names and places, and the same shapes, were computed in the same
+    way, unless `reorders`.
     """
 
-    def __init__(self, outputs: Tensor, end: Any = None) -> None:
+    def __init__(self, outputs: Tensor, ends: Iterable[Any] = ()) -> None:
         self._users: dict[int, list[Use]] = defaultdict(list)
         self._consumers: dict[Any, list[Use]] = defaultdict(list)
         root = outputs.grad_fn
         pending = [root] if root is not None else []
-        self._nodes: set[Any] = {end, *pending}  # held, so that a node keeps its identity
+        self._nodes: set[Any] = {*ends, *pending}  # held, so that a node keeps its identity
+        self.nodes: list[Any] = []
         names: list[str] = []
         places: list[Any] = []
         while pending:
             node = pending.pop()
+            self.nodes.append(node)
             names.append(node.name())
             places += [getattr(node, key) for key in PLACES.get(names[-1], ())]
             for argument, (following, part) in enumerate(node.next_functions):
@@ -72,7 +76,7 @@ class AutogradGraph:
 
 def refuse_other_paths(loss: Tensor, outputs: Tensor, parameters: TrainableParameters) -> None:
     """Raise ValueError where a loss depends on parameters other than through the outputs, which JᵀHJ knows alone."""
-    graph = AutogradGraph(loss, end=outputs.grad_fn)
+    graph = AutogradGraph(loss, (outputs.grad_fn,))
     named = zip(parameters.names, parameters.tensors, strict=True)
     found = [name for name, p in named if graph.users(p)]
     if found:

@@ -20,6 +20,7 @@ class Linearization:
         self._outputs = outputs
         self._parameters = parameters
         self._cotangent = torch.zeros_like(outputs, requires_grad=True)
+        self._seen_finite = False
         try:
             self._pullback = torch.autograd.grad(
                 outputs, parameters.tensors, self._cotangent, create_graph=True, allow_unused=True
@@ -40,7 +41,21 @@ class Linearization:
             raise
         except RuntimeError as error:
             raise _not_twice(error) from error
+        if not self._seen_finite:
+            self._check_finite(v, image)
         return image
+
+    def _check_finite(self, v: Tensor, image: Tensor) -> None:
+        """Raise ValueError where the first J v is not finite and J is, as a backward pass tells."""
+        self._seen_finite = True
+        of_j = bool((~image.isfinite()).any()) and bool(v.isfinite().all())
+        if of_j and bool(self.rmatvec(torch.ones_like(self._outputs)).isfinite().all()):
+            raise ValueError(
+                "products with J by differentiating the backward pass are not finite, and the backward pass is: it "
+                "masks a slope that is infinite, as of a root at zero (nn.LPPool2d behind a rectifier). Accepted: a "
+                "model whose slopes are finite (add a small number under the root), or fewer outputs, whose rows take "
+                "the backward pass alone"
+            )
 
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ u for u shaped as the outputs, (N,)."""

@@ -1,6 +1,7 @@
 """Calls of a model on one batch; inputs, outputs and layers that curvature cannot handle are refused."""
 
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.rnn import PackedSequence
 
-from tngd_bench.curvature.capture import all_modules
+from tngd_bench.curvature.capture import all_modules, kind_of
 from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 
+_OF_TORCH = (RuntimeError, NotImplementedError, IndexError, TypeError)
+"""Kinds of errors of torch's operations; a user's own classes of them are left as they are."""
 Inputs = Tensor | Mapping[str, Any] | Sequence[Any]
 """One batch: a tensor, a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`."""
 
@@ -30,25 +34,63 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
             "clone() such inputs"
         )
     versions = [tensor._version for tensor in given]
-    with _uncompiled(), _unfused(model):
-        if isinstance(inputs, Tensor):
+    if not isinstance(inputs, (Tensor, Mapping, tuple, list)):
+        raise TypeError(
+            "inputs must be a tensor, a tuple or list (passed as model(*inputs)) or a mapping (passed as "
+            f"model(**inputs)), not {type(inputs).__module__}.{type(inputs).__name__}"
+            + ("; torch.from_numpy makes a tensor of it" if type(inputs).__module__ == "numpy" else "")
+        )
+    with _uncompiled(), _unfused(model), explaining_failures(model, given):
+        if isinstance(inputs, (Tensor, PackedSequence)):  # the latter is a tuple too
             outputs = model(inputs)
         elif isinstance(inputs, Mapping):
             outputs = model(**inputs)
-        elif isinstance(inputs, (tuple, list)):
-            outputs = model(*inputs)
         else:
-            raise TypeError(
-                "inputs must be a tensor, a tuple or list (passed as model(*inputs)) or a mapping (passed as "
-                f"model(**inputs)), not {type(inputs).__module__}.{type(inputs).__name__}"
-                + ("; torch.from_numpy makes a tensor of it" if type(inputs).__module__ == "numpy" else "")
-            )
+            outputs = model(*inputs)
     if versions != [tensor._version for tensor in given]:
         raise ValueError(
             "the model changes its inputs in place, and a batch is used more than once: let forward begin with a copy "
             "(x = x.clone())"
         )
-    return _output_tensor(outputs)
+    found = _output_tensor(outputs)
+    # a parameter that is returned as it is has no operation above it, which the graph is walked from
+    return found.view_as(found) if found.is_leaf and found.requires_grad else found
+
+
+@contextmanager
+def explaining_failures(model: nn.Module, given: Sequence[Tensor]) -> Iterator[None]:
+    """Turn an error of torch inside the block, a call of the model, into a ValueError that names module and batch."""
+    try:
+        yield
+    except _OF_TORCH as error:
+        if type(error) not in _OF_TORCH:  # one of a user's own kinds
+            raise
+        modules = {id(module): name for name, module in model.named_modules()}
+        inside = [model, *_modules_of(error, modules)][-1]
+        where = f"{modules[id(inside)]!r} ({type(inside).__name__})" if inside is not model else "forward"
+        batch = ", ".join(map(kind_of, given)) or "without a tensor"
+        kinds = ", ".join(sorted({f"{p.dtype} on {p.device}" for p in model.parameters()}))
+        raise ValueError(
+            f"the model fails on this batch, in {where}: {error}. The inputs are {batch}, the parameters {kinds}; "
+            "accepted: a batch of the sizes, dtypes and device that the model takes"
+        ) from error
+
+
+def _modules_of(error: BaseException, known: Mapping[int, str]) -> Iterator[nn.Module]:
+    """Modules of the model whose methods the error came through, from the outermost."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_locals.get("self")
+        if isinstance(module, nn.Module) and id(module) in known:
+            yield module
+
+
+def refuse_without_values(device: torch.device) -> None:
+    """Raise ValueError for a model on the meta device, of which there are shapes alone."""
+    if device.type == "meta":
+        raise ValueError(
+            'the model lies on the meta device, where parameters have no values: call model.to_empty(device="cpu") '
+            "and load or initialise them"
+        )
 
 
 def batch_size_of(inputs: Inputs, outputs: Tensor) -> int:
@@ -56,7 +98,7 @@ def batch_size_of(inputs: Inputs, outputs: Tensor) -> int:
 
     Raises ValueError where none does.
     """
-    shapes = [tuple(value.shape) for value in _tensors(inputs)]
+    shapes = [shape for value in _parts(inputs) for shape in _shapes(value)]
     if not shapes:
         raise TypeError("inputs must be a tensor, or a mapping, tuple or list that holds at least one tensor")
     sizes = [shape[0] for shape in shapes if shape]
@@ -76,6 +118,8 @@ def check_outputs(outputs: Tensor) -> None:
         )
     if not len(outputs):
         raise ValueError("the batch must have a sample at least, not none")
+    if not outputs.numel():
+        raise ValueError(f"the model must return a value a sample at least, not {tuple(outputs.shape)}")
 
 
 def refuse_mixed_samples(model: nn.Module) -> None:
@@ -149,11 +193,28 @@ def _unfused(model: nn.Module) -> Iterator[None]:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
+    for part in _parts(value):
+        if isinstance(part, Tensor):
+            yield part
+        else:
+            yield from (each for each in part if isinstance(each, Tensor))
+
+
+def _parts(value: Any) -> Iterator[Tensor | PackedSequence]:
+    """Tensors and packed sequences of the inputs, at any depth."""
+    if isinstance(value, (Tensor, PackedSequence)):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from _parts(item)
     elif isinstance(value, (tuple, list)):
         for item in value:
-            yield from _tensors(item)
+            yield from _parts(item)
+
+
+def _shapes(part: Tensor | PackedSequence) -> list[tuple[int, ...]]:
+    """Shapes of a part of the inputs, whose first dimensions may be that of the samples."""
+    if isinstance(part, Tensor):
+        return [tuple(part.shape)]
+    # a packed sequence holds the steps of all samples, and how many samples go on at each step
+    return [(int(part.batch_sizes[0]),)]

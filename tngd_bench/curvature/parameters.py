@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.capture import all_modules
+from tngd_bench.curvature.capture import all_modules, dense
 from tngd_bench.curvature.rows.blocks import Slot
 
 
@@ -141,9 +141,9 @@ class TrainableParameters:
                 )
 
 
-def dense(piece: Tensor) -> Tensor:
-    """The tensor with its zeros written out: gradients of sparse embeddings come without them."""
-    return piece if piece.layout is torch.strided else piece.to_dense()
+def in_order(*tensors: Tensor | None) -> bool:
+    """Whether all values lie in memory one after the other, row by row: torch's fused updates pair them by place."""
+    return all(tensor is None or tensor.is_contiguous() for tensor in tensors)
 
 
 def _trainable(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from tngd_bench.curvature.parameters import dense
+from tngd_bench.curvature.capture import dense
 
 
 def reverse_pass(

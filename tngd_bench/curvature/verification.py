@@ -53,12 +53,15 @@ class Verification:
     ----------
     interval : int or None
         Factors made between two checks as long as nothing changes; None checks only when something does: shapes,
-        hooks, training mode, the set of layers, the operations.
+        hooks, training mode, the set of layers, the operations. With an interval the factors 1, 2, 4, 8, … of a kind
+        are checked too: at its first weights a model may hide what it does, behind a gate or a head of zeros.
 
     Notes
     -----
-    A batch that was indexed or sorted inside the model is checked each time. What failed once is not tried again.
-    Nothing is checked while `paused`, for timings.
+    A batch that was indexed or sorted inside the model is checked each time. A check says nothing of a parameter whose
+    gradient is zero, and nothing at all where gradients are not finite: it is made again with the next factor until
+    all have been seen. What failed once is not tried again. Nothing is checked while `paused`, for timings; what is
+    made `ahead` of the steps does not count as one of them.
     """
 
     def __init__(self, interval: int | None = 1) -> None:
@@ -66,9 +69,11 @@ class Verification:
             raise ValueError(f"interval must be >= 1 or None, not {interval!r}")
         self.interval = interval
         self.paused = False
+        self.ahead = False
         self.fallbacks: dict[str, Fallback] = {}
         self._no_products: set[str] = set()
-        self._known: set[int] = set()
+        self._seen: dict[int, int] = {}
+        self._open: dict[int, set[str] | None] = {}
         self._since = 0
         self._probes = 0
 
@@ -78,12 +83,28 @@ class Verification:
             return False
         key = hash(signature)
         self._since += 1
-        late = self.interval is not None and self._since >= self.interval
-        if key in self._known and not late and not reorders:
+        if key not in self._seen:
+            self._open[key] = None
+        seen = self._seen[key] = self._seen.get(key, 0) + (not self.ahead)
+        early = seen > 1 and seen & (seen - 1) == 0
+        late = self.interval is not None and (early or self._since >= self.interval)
+        if not (late or reorders or key in self._open):
             return False
-        self._known.add(key)
         self._since = 0
         return True
+
+    def conclude(self, signature: Hashable, norms: Mapping[str, float]) -> None:
+        """Note a check that was made: the `norms` of the gradients, by parameter, that rules were held against."""
+        key = hash(signature)
+        if key not in self._open:
+            return
+        hidden = {name for name, norm in norms.items() if not norm}
+        before = self._open[key]
+        left = hidden if before is None else hidden & before
+        if left:
+            self._open[key] = left
+        else:
+            del self._open[key]
 
     def probe(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Gaussian numbers from a generator of its own, a new draw each time."""
@@ -167,8 +188,13 @@ class Reference:
                 continue
             if difference <= SMALL * self._whole and difference <= NOISE_MARGIN * self._noise[i]:
                 continue
-            worst = max(worst, difference / max(self._norms[i], floor, sys.float_info.min))
+            relative_difference = difference / max(self._norms[i], floor, sys.float_info.min)
+            worst = max(worst, relative_difference if math.isfinite(difference) else math.inf)
         return worst
+
+    def norm(self, position: int) -> float:
+        """Norm of the gradient of the parameter at a position."""
+        return self._norms[position]
 
     @cached_property
     def _noise(self) -> list[float]:
@@ -192,8 +218,14 @@ class BlockCheck:
     def error(self, block: Block) -> float:
         """Relative difference of a block from autograd; 0 within rounding."""
         block.rmatvec(self._u, self._product)
-        group = [self._positions[slot.offset] for slot in block.slots]
-        return self.reference.error(group, [slot.of(self._product) for slot in block.slots])
+        return self.reference.error(self._group(block), [slot.of(self._product) for slot in block.slots])
+
+    def norms(self, block: Block) -> dict[int, float]:
+        """Norms of autograd's gradients of a block's parameters, by their positions."""
+        return {i: self.reference.norm(i) for i in self._group(block)}
+
+    def _group(self, block: Block) -> list[int]:
+        return [self._positions[slot.offset] for slot in block.slots]
 
 
 def _norm(piece: Tensor, other: Tensor | None = None) -> float:

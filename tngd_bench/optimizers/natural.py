@@ -13,7 +13,8 @@ from torch.optim.sgd import sgd
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN, TrainableParameters
 from tngd_bench.curvature.losses import Loss
-from tngd_bench.curvature.model_call import Inputs, without_autocast
+from tngd_bench.curvature.model_call import Inputs, refuse_without_values, without_autocast
+from tngd_bench.curvature.parameters import in_order
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL, Verification
 from tngd_bench.optimizers.forward_state import ForwardState
 
@@ -96,8 +97,8 @@ class NaturalOptimizer(torch.optim.Optimizer):
 
     Notes
     -----
-    A subclass gives `_direction`. `verification` says when its curvature is checked against autograd: at the first
-    step, when shapes, hooks, training mode or layers change, and every 100 steps. The torch rule's parameter group and
+    A subclass gives `_direction`. `verification` says when its curvature is checked against autograd: at steps 1, 2, 4,
+    8, …, when shapes, hooks, training mode or layers change, and every 100 steps. The torch rule's parameter group and
     state are this optimizer's own, so learning rate schedulers and `state_dict` work; settings read at each step
     (`damping`, …) lie in the group too.
     """
@@ -119,6 +120,7 @@ class NaturalOptimizer(torch.optim.Optimizer):
         self.model = model
         self.loss = loss
         self.parameters = TrainableParameters(model)
+        refuse_without_values(self.parameters.device)
         self.parameters.check_separate()
         self._rule = update_rule(
             self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps, fused=fused
@@ -158,8 +160,12 @@ class NaturalOptimizer(torch.optim.Optimizer):
         statistics) are taken back.
         """
         device = self.parameters.device
-        with without_autocast(device), ForwardState.capture(device, self.model).replay(self.model):
-            self._check_curvature(inputs, targets)
+        self.verification.ahead = True
+        try:
+            with without_autocast(device), ForwardState.capture(device, self.model).replay(self.model):
+                self._check_curvature(inputs, targets)
+        finally:
+            self.verification.ahead = False
 
     def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         self._curvature(inputs, targets)[1].check()
@@ -236,7 +242,10 @@ class NaturalOptimizer(torch.optim.Optimizer):
         """Do what `SGD.step` does; its way there takes longer than the update of a model of 10⁵ parameters."""
         tensors: list[Tensor] = [*self.parameters.tensors]
         buffers = [self.state[p].get("momentum_buffer") for p in tensors] if self.settings["momentum"] else []
-        sgd(tensors, pieces, buffers, **{name: self.settings[name] for name in _SGD_SETTINGS})
+        settings = {name: self.settings[name] for name in _SGD_SETTINGS}
+        if settings["fused"] and not in_order(*tensors, *pieces, *buffers):
+            settings["fused"] = False
+        sgd(tensors, pieces, buffers, **settings)
         for p, buffer in zip(tensors, buffers, strict=bool(buffers)):
             self.state[p]["momentum_buffer"] = buffer
 

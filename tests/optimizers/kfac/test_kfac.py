@@ -1,5 +1,6 @@
 """What a step of K-FAC does, and how often."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors
 from tngd_bench.optimizers import KFAC, TKFAC
+from tngd_bench.optimizers.natural import DivergedError
 
 
 @pytest.mark.parametrize(("factor_interval", "inverse_interval"), [(10, 100), (1, 1), (5, 20), (20, 5)])
@@ -151,3 +153,37 @@ def test_a_layer_that_gets_no_rows_is_as_one_that_is_not_called(make) -> None:
         assert losses[0] == losses[1]
         assert torch.equal(*(each.natural_gradient for each in optimizers))
     assert not optimizers[0].excluded
+
+
+def looks(depth: int) -> int:
+    """How often a step that refreshes factors, and inverts none, waits for values of tensors."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(depth) for layer in (nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh())]
+    optimizer = KFAC(nn.Sequential(*layers, nn.Linear(4, 3)), nn.CrossEntropyLoss(), lr=1e-3)
+    inputs, targets = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    for _ in range(3):
+        optimizer.step(inputs, targets)
+    optimizer.verification.paused = True
+    assert optimizer._refreshes_at(3)
+    assert not optimizer._inverts_at(3)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("__float__", "__int__", "__bool__", "item", "tolist"):
+            patch.setattr(Tensor, name, record_then(getattr(Tensor, name), found, name))
+        optimizer.step(inputs, targets)
+    return len(found)
+
+
+def test_a_step_looks_at_values_as_often_for_many_layers_as_for_few() -> None:
+    assert looks(1) == looks(6) > 0
+
+
+@pytest.mark.parametrize(("layer", "named"), [(0, "'0.weight'"), (2, "'0.weight', '2.weight'")])
+def test_layers_whose_rows_are_not_finite_are_named(layer: int, named: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    model[layer].register_full_backward_pre_hook(lambda module, gradients: (gradients[0] * math.inf,))
+    optimizer = KFAC(model, nn.CrossEntropyLoss())
+    with pytest.raises(DivergedError, match=f"the curvature of {named} is not finite"):
+        optimizer.step(torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1]))
+    assert not optimizer.factors

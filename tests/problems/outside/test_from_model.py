@@ -393,3 +393,48 @@ def test_an_argument_of_another_kind_is_named_as_it_was_given(given, said):
     with pytest.raises((TypeError, ValueError)) as error:
         problem_of(**{"name": "toy", "model": mlp, "data": both, "outputs": 3} | given)
     assert said in str(error.value)
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer, and a classifier of its last step."""
+
+    def __init__(self, layer, width):
+        super().__init__()
+        self.layer, self.last = layer, nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.last(self.layer(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "proj_size"), [(nn.LSTM, 0), (nn.LSTM, 1), (nn.LSTM, 2), (nn.LSTM, 3), (nn.GRU, 0)]
+)
+def test_traced_layers_count_every_parameter_once(kind, bidirectional, proj_size, bias):
+    """A projection has no bias, though the gates' have a multiple of its rows."""
+    more = {"proj_size": proj_size} if proj_size else {}
+    layer = kind(5, 6, 2, bidirectional=bidirectional, bias=bias, batch_first=True, **more)
+    model = Recurrent(layer, (proj_size or 6) * (1 + bidirectional))
+    layers, _ = traced_layers(model, torch.randn(2, 4, 5))
+    assert sum(each.parameters for each in layers) == sum(p.numel() for p in model.parameters())
+    biased = sum(each.d_out for each in layers if each.bias and each.d_in)
+    assert biased == sum(p.numel() for p in model.parameters() if p.dim() == 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"kdim": 3, "vdim": 2}, {"add_bias_kv": True}, {"kdim": 3, "add_bias_kv": True}, {"bias": False}],
+)
+def test_traced_layers_of_attention_count_every_parameter_once(options):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True, **options)
+
+        def forward(self, query, key, value):
+            return self.attention(query, key, value)[0]
+
+    model, widths = Model(), (4, options.get("kdim", 4), options.get("vdim", 4))
+    layers, _ = traced_layers(model, tuple(torch.randn(2, 5, width) for width in widths))
+    assert sum(each.parameters for each in layers) == sum(p.numel() for p in model.parameters())

@@ -7,14 +7,17 @@ of the batch had been given: what one sample adds to the others' through the sta
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tngd_bench.curvature.capture import all_modules
+from tngd_bench.curvature.graph import AutogradGraph
 
 Node = Any
+OPERATIONS = ("NativeBatchNormBackward", "CudnnBatchNormBackward")
+"""torch's batch normalisations, by the start of their names in a graph."""
 
 
 def uses_batch_statistics(module: nn.Module) -> bool:
@@ -22,34 +25,47 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
 
 
-@contextmanager
-def recording_statistics(model: nn.Module) -> Iterator[list[Node]]:
-    """Record the graph nodes of all normalisations by batch statistics in a forward pass inside the block."""
-    nodes: list[Node] = []
+def statistics_nodes(graph: AutogradGraph) -> list[Node]:
+    """Return the graph's normalisations by batch statistics, of modules and of `functional.batch_norm`."""
+    return [node for node in graph.nodes if _normalises(node)]
 
-    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if uses_batch_statistics(module) and isinstance(output, Tensor) and output.grad_fn is not None:
-            nodes.append(output.grad_fn)
+
+@contextmanager
+def refusing_other_statistics(model: nn.Module) -> Iterator[None]:
+    """Raise ValueError for a forward pass of a batch normalisation, inside the block, without torch's own operation."""
+
+    def check(
+        name: str, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> None:
+        if not uses_batch_statistics(module) or not isinstance(output, Tensor) or output.grad_fn is None:
+            return
+        before = {each.grad_fn for each in (*inputs, *named.values()) if isinstance(each, Tensor)}
+        if not any(map(_normalises, AutogradGraph(output, before).nodes)):
+            raise ValueError(
+                f"{type(module).__name__} {name!r} takes the statistics of the batch in operations of its own, which "
+                "K-FAC cannot take as constants; accepted: functional.batch_norm or super().forward inside its "
+                "forward, .eval() on that layer, or another normalisation"
+            )
 
     with ExitStack() as stack:
-        for module in all_modules(model):
+        for name, module in model.named_modules():
             if isinstance(module, _BatchNorm):
-                stack.callback(module.register_forward_hook(record, prepend=True).remove)
-        yield nodes
+                hook = partial(check, name)
+                stack.callback(module.register_forward_hook(hook, prepend=True, with_kwargs=True).remove)
+        yield
 
 
 @contextmanager
 def constant_statistics(nodes: list[Node]) -> Iterator[None]:
-    """In backward passes inside the block take the statistics of these nodes as constants.
-
-    Raises NotImplementedError for a normalisation by an operation that is not known here.
-    """
+    """In backward passes inside the block take the statistics of these nodes as constants."""
     with ExitStack() as stack:
         for node in nodes:
-            if not node.name().startswith(("NativeBatchNormBackward", "CudnnBatchNormBackward")):
-                raise NotImplementedError(f"batch statistics of {node.name()} cannot be taken as constants")
             stack.callback(node.register_hook(_Scaled(node)).remove)
         yield
+
+
+def _normalises(node: Node) -> bool:
+    return node.name().startswith(OPERATIONS) and bool(node._saved_training)
 
 
 class _Scaled:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tngd_bench.curvature.capture import kind_of
 from tngd_bench.curvature.losses.interface import Loss
 
 
@@ -46,10 +47,10 @@ def evaluate(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
         value = loss(outputs, targets)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, IndexError) as error:
-        given = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+    except (RuntimeError, IndexError, TypeError) as error:
+        given = kind_of(targets) if isinstance(targets, Tensor) else type(targets).__name__
         raise ValueError(
-            f"loss(outputs, targets) fails for outputs {tuple(outputs.shape)} and targets {given}: {error}"
+            f"loss(outputs, targets) fails for outputs {kind_of(outputs)} and targets {given}: {error}"
         ) from error
     if not isinstance(value, Tensor) or value.dim():
         found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -5,7 +5,7 @@ it, batched reverse mode, which assumes nothing.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -16,6 +16,7 @@ from torch.autograd.graph import GradientEdge
 from tngd_bench.curvature import losses
 from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import batched_pass, reverse_gradients
 from tngd_bench.curvature.rows.blocks import Block, ExplicitBlock, Slot
@@ -51,6 +52,8 @@ class FactorSource:
         check = self._block_check(first, last) if self.verifying else None
         blocks = self._layer_blocks(first, last, check)
         blocks |= self._product_blocks(_uncovered(used, blocks), first, last, check)
+        if check is not None:
+            self._conclude(check, blocks.values())
         rest = _uncovered(used, blocks)
         for p, rows in zip(rest, self._reverse_rows(rest, first, last), strict=True):
             blocks[id(p)] = ExplicitBlock.joined({self._slots[id(p)]: rows})
@@ -133,6 +136,14 @@ class FactorSource:
             return None
         return BlockCheck(u.reshape(-1), reference, self.parameters.slots)
 
+    def _conclude(self, check: BlockCheck, by_rule: Iterable[Block]) -> None:
+        """Note the check of these blocks, which rest on rules; what autograd gave itself needs none."""
+        assert self.verification is not None
+        norms = {i: norm for block in by_rule for i, norm in check.norms(block).items()}
+        self.verification.conclude(
+            self._signature, {self.parameters.names[i]: norm for i, norm in norms.items()}
+        )
+
     def _refute(self, failures: Sequence[tuple[list[LayerCall], float]]) -> None:
         if not failures:
             return
@@ -166,9 +177,20 @@ class FactorSource:
         """Whether this batch's factor is checked."""
         if self.verification is None:
             return False
-        return self.verification.due(
-            signature(self.model, self.calls, self._graph), reorders=self._graph.reorders
-        )
+        return self.verification.due(self._signature, reorders=self._graph.reorders)
+
+    def check_products(self, linearization: Linearization) -> None:
+        """Hold products through the model against its backward pass, when that is due."""
+        if self.verification is None:
+            return
+        key = (self._signature, "products")  # which say nothing of rules
+        if self.verification.due(key, reorders=self._graph.reorders):
+            linearization.check_adjoint(self.verification)
+            self.verification.conclude(key, {})
+
+    @cached_property
+    def _signature(self) -> Hashable:
+        return signature(self.model, self.calls, self._graph)
 
     @cached_property
     def _slots(self) -> dict[int, Slot]:

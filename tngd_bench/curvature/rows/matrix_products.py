@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from tngd_bench.curvature.capture import dense
 from tngd_bench.curvature.graph import AutogradGraph, Use
 
 TRANSPOSES = ("TBackward0", "TransposeBackward0")
@@ -72,7 +73,7 @@ def _use(
     if kind not in _OPERANDS or any(getattr(node, key, 1) != 1 for key in ("_saved_alpha", "_saved_beta")):
         return None
     saved = _OPERANDS[kind]
-    other: Tensor | None = None if saved is None else getattr(node, saved).detach()
+    other: Tensor | None = None if saved is None else dense(getattr(node, saved).detach())
     rows = node._saved_mat1_sym_sizes[0] if other is None else other.shape[0]
     if batch_size is not None and rows != batch_size:
         return None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.curvature.parameters import in_order
 from tngd_bench.optimizers.natural import DivergedError
 
 
@@ -66,8 +67,9 @@ def make_adam(
     beta2: float,
     eps: float,
 ) -> FirstOrder:
-    """`torch.optim.Adam`, fused: the fastest form torch has."""
+    """`torch.optim.Adam`, fused where that is right: the fastest form torch has."""
     parameters = TrainableParameters(model).tensors
+    fused = in_order(*parameters)
     return FirstOrder(
-        model, loss, torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
+        model, loss, torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
     )

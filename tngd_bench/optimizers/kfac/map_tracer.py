@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import LayerCall, recording
 from tngd_bench.curvature.graph import AutogradGraph, refuse_other_paths
-from tngd_bench.curvature.kronecker.batch_statistics import recording_statistics
+from tngd_bench.curvature.kronecker.batch_statistics import refusing_other_statistics, statistics_nodes
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
 from tngd_bench.curvature.kronecker.linear_maps import (
     MAP_KINDS,
@@ -90,7 +90,7 @@ class MapTracer:
         with (
             torch.enable_grad(),
             recording(self.model, MAP_KINDS) as calls,
-            recording_statistics(self.model) as statistics,
+            refusing_other_statistics(self.model),
         ):
             outputs = run_model(self.model, inputs)
             check_outputs(outputs)
@@ -101,10 +101,11 @@ class MapTracer:
             call.check_untouched()
         graph = AutogradGraph(outputs)
         maps = self._maps(calls, graph, len(outputs))
-        due = self.verification.due(signature(self.model, calls, graph), reorders=False)
+        key = signature(self.model, calls, graph)
+        due = self.verification.due(key, reorders=False)
         if due:
-            maps = self._verified(maps, loss)
-        return Forward(maps, outputs, loss, statistics, due)
+            maps = self._verified(maps, loss, key)
+        return Forward(maps, outputs, loss, statistics_nodes(graph), due)
 
     def passes(
         self, maps: Sequence[LinearMap], loss: Tensor, known: Container[str] = ()
@@ -150,9 +151,16 @@ class MapTracer:
         grouped: dict[int, list[LayerCall]] = defaultdict(list)
         for call in calls:
             own = trained_parameters(call.module, trained)
-            if own is not None and len(own) == sum(p is not None for p in call.module._parameters.values()):
+            whole = sum(p is not None for p in call.module._parameters.values())
+            if call.edge.node in graph and own is not None and len(own) == whole:
                 grouped[id(call.module)].append(call)
-        maps = [found for group in grouped.values() if (found := layer_map(group, batch_size)) is not None]
+        # a use beside the layer's own calls would be missing, and a check may find its gradient to be zero
+        complete = [
+            group
+            for group in grouped.values()
+            if all(len(graph.users(p)) == len(group) for p in group[0].module.parameters(recurse=False))
+        ]
+        maps = [found for group in complete if (found := layer_map(group, batch_size)) is not None]
         covered = {id(p) for one in maps for p in one.parameters}
         failed = self.verification.failed
         others = [
@@ -166,7 +174,7 @@ class MapTracer:
         named = [dataclasses.replace(one, names=tuple(names[id(p)] for p in one.parameters)) for one in maps]
         return [one for one in named if not failed(one.names)]
 
-    def _verified(self, maps: list[LinearMap], loss: Tensor) -> list[LinearMap]:
+    def _verified(self, maps: list[LinearMap], loss: Tensor, key: Hashable) -> list[LinearMap]:
         """The maps whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
         tensors = self.parameters.tensors
         reference = Reference(
@@ -187,4 +195,9 @@ class MapTracer:
                 failed[owner] = ([*earlier, *one.map.names], max(worst, error))
         if failed:
             self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
-        return [one for one in maps if not self.verification.failed(one.names)]
+        kept = [one for one in maps if not self.verification.failed(one.names)]
+        held = {
+            name: position[id(p)] for one in kept for name, p in zip(one.names, one.parameters, strict=True)
+        }
+        self.verification.conclude(key, {name: reference.norm(i) for name, i in held.items()})
+        return kept

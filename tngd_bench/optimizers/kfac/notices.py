@@ -36,9 +36,8 @@ class Notices:
         if shared:
             found["weights used at several steps are linear maps shared over them"] = sorted(shared)
         if coupled:
-            found["mean and variance of the batch are constants"] = [
-                name for name, module in modules.items() if uses_batch_statistics(module)
-            ]
+            normalising = [name for name, module in modules.items() if uses_batch_statistics(module)]
+            found["mean and variance of the batch are constants"] = normalising or [""]
         for said, names in found.items():
             if said not in self.assumed:
                 self.assumed.add(said)

@@ -1,6 +1,5 @@
 """K-FAC as a practitioner would run it: running averages, π-damping, refresh intervals, momentum."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -181,10 +180,7 @@ class KFAC(NaturalOptimizer):
                 gradients = [g.unsqueeze(0) for g in single]
             else:
                 gradients = batched_pass(outputs, edges, cotangents)
-        # before any average takes it in, for good
-        for each in (*gradients, *(one.rows[0] for one in passes if one.rows is not None)):
-            if not math.isfinite(float(torch.linalg.vector_norm(each))):
-                raise DivergedError("the curvature", self.iteration)
+        self._check_rows(passes, gradients)  # before any average takes them in, for good
         first = 0
         for one in passes:
             last = first + len(one.map.uses)
@@ -196,6 +192,22 @@ class KFAC(NaturalOptimizer):
                 self.factors[name].average(*found, self.factor_decay)
             else:
                 self.factors[name] = KroneckerFactors.of(*found)
+
+    def _check_rows(self, passes: Sequence[MapPass], gradients: Sequence[Tensor]) -> None:
+        """Raise DivergedError that names the weights whose inputs or gradients are not finite.
+
+        Values are looked at once for all layers: an accelerator has to be waited for each time.
+        """
+        owners = [one.map.names[0] for one in passes for _ in one.map.uses]
+        owners += [one.map.names[0] for one in passes]
+        rows = [one.rows[0] for one in passes if one.rows is not None]
+        norms = torch.stack([torch.linalg.vector_norm(each) for each in (*gradients, *rows)])
+        finite = norms.isfinite()
+        if bool((~finite).any()):
+            bad = [name for name, fine in zip(owners, finite.tolist(), strict=True) if not fine]
+            named = [repr(name) for name in dict.fromkeys(bad)]
+            listed = ", ".join(named[:3]) + " …" * (len(named) > 3)
+            raise DivergedError(f"the curvature of {listed}", self.iteration)
 
     def _invert(self, name: str, factors: KroneckerFactors) -> None:
         """Refresh the inverse of the factors of the weight `name`."""
@@ -209,8 +221,7 @@ class KFAC(NaturalOptimizer):
         found = [self._preconditioned(one) for one in passes]
         scale = 1.0
         if self.kl_clip is not None:
-            slope = sum(float(along) for _, along in found)
-            slope += sum(float((gradient * gradient).sum()) for _, gradient in rest)
+            slope = self._slope([along for _, along in found], [gradient for _, gradient in rest])
             if not slope == slope:
                 raise DivergedError("the gradient", self.iteration)
             lr = float(self.settings["lr"])
@@ -226,6 +237,15 @@ class KFAC(NaturalOptimizer):
         for key in places.keys() - written:
             places[key].zero_()
         return direction
+
+    def _slope(self, along: Sequence[Tensor], plain: Sequence[Tensor]) -> float:
+        """x·∇ℓ from that of each map and from plain gradients, in one look at values."""
+        dtype = self.parameters.curvature_dtype
+        squares = [(gradient * gradient).sum().to(dtype) for gradient in plain]
+        if not (along or squares):
+            return 0.0
+        values = torch.stack([*along, *squares]).tolist()
+        return float(sum(values[: len(along)]) + sum(values[len(along) :]))
 
     def _carried(self) -> dict[str, Any]:
         return {

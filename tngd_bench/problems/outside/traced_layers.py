@@ -60,11 +60,32 @@ def _layer(p: nn.Parameter, module: nn.Module, positions: int, size: int | None 
     if getattr(module, "transposed", False):
         groups: int = module.groups  # type: ignore[assignment]
         return Layer(rows // groups, groups * d_in, positions, p.requires_grad, bias=False)
-    bias = any(
-        each.dim() == 1 and each.requires_grad and each.numel() % rows == 0
-        for each in module.parameters(recurse=False)
-    )
+    bias = p in _biased(module)
     return Layer(d_in, (size or p.numel()) // d_in, positions, p.requires_grad, bias)
+
+
+def _biased(module: nn.Module) -> set[nn.Parameter]:
+    """Return a module's own matrices that have a trained bias: a vector of their rows, or their part of a longer one.
+
+    A value of a vector belongs to one matrix, so that no more are counted than there are.
+    """
+    own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+    matrices = [p for p in own if p.dim() > 1]
+    left = {p: p.numel() for p in own if p.dim() == 1}
+    found: set[nn.Parameter] = set()
+    for whole in (True, False):
+        for matrix in matrices:
+            rows = len(matrix)
+            fitting = (
+                vector
+                for vector, values in left.items()
+                if values >= rows and (vector.numel() == rows if whole else vector.numel() % rows == 0)
+            )
+            vector = None if matrix in found else next(fitting, None)
+            if vector is not None:
+                left[vector] -= rows
+                found.add(matrix)
+    return found
 
 
 def _of_values(flops: float, shape: Sequence[int], batch: int) -> Layer:

@@ -1,0 +1,136 @@
+"""Checks that say nothing at first: gradients hidden by zeros, batches that diverge, products in place of rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests import oracles
+from tests.curvature.test_verification import dense_oracle
+from tests.curvature.wild_models import F64, Module, seeded
+from tngd_bench.curvature import GGN, FallbackWarning, Verification
+from tngd_bench.curvature.route import Route
+from tngd_bench.curvature.verification import Reference
+from tngd_bench.optimizers import KFAC, NGD
+from tngd_bench.optimizers.natural import DivergedError
+
+
+def mixing() -> nn.Module:
+    """A model that no layer rule fits: samples are held against their mean, and no shape or order tells."""
+    return Module(
+        lambda m, x: m.last(torch.tanh(m.first(x) - m.first(x).mean(0))),
+        first=nn.Linear(4, 4),
+        last=nn.Linear(4, 3),
+    ).double()
+
+
+def gated() -> nn.Module:
+    """The same as a branch behind a gate, as of a residual network that starts as the identity."""
+
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        h = m.first(x)
+        return m.last(torch.tanh(h + m.gate * (h.mean(0) - h)))
+
+    return Module(
+        forward, first=nn.Linear(4, 4), last=nn.Linear(4, 3), gate=nn.Parameter(torch.zeros(()))
+    ).double()
+
+
+def head_of_zeros() -> nn.Module:
+    model = mixing()
+    nn.init.zeros_(model.last.weight)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::tngd_bench.curvature.FallbackWarning")
+@pytest.mark.parametrize("make", [head_of_zeros, gated])
+@pytest.mark.parametrize("waits", [0, 1, 2])
+def test_what_zeros_hide_at_first_is_found_when_it_shows(make: Any, waits: int) -> None:
+    """Gradients behind a zero are zero, by a wrong rule too; a learning rate may start at zero besides."""
+    torch.manual_seed(0)
+    model, loss = make(), nn.CrossEntropyLoss()
+    inputs, targets = torch.randn(5, 4, dtype=F64, generator=seeded(1)), torch.tensor([0, 1, 2, 0, 1])
+    optimizer = NGD(model, loss, lr=0.1, damping=0.01)
+    for step in range(waits + 4):
+        optimizer.param_groups[0]["lr"] = 0.1 if step >= waits else 1e-30
+        gradient, matrix = dense_oracle(model, loss, inputs, targets)
+        optimizer.step(inputs, targets)
+        truth = torch.linalg.solve(matrix + 0.01 * torch.eye(len(gradient), dtype=F64), gradient)
+        if make is head_of_zeros or step in (0, 1, 3):  # a gate's rule is checked at these
+            assert oracles.relative_error(optimizer.natural_gradient, truth) < 1e-7
+    assert "first" in {fallback.module for fallback in optimizer.verification.fallbacks.values()}
+
+
+@pytest.mark.filterwarnings("ignore::tngd_bench.curvature.FallbackWarning")
+def test_a_check_of_a_diverged_batch_does_not_count() -> None:
+    torch.manual_seed(0)
+    model, loss = mixing(), nn.CrossEntropyLoss()
+    inputs, targets = torch.randn(5, 4, dtype=F64, generator=seeded(1)), torch.tensor([0, 1, 2, 0, 1])
+    beyond = inputs.clone()
+    beyond[0] = math.inf
+    optimizer = NGD(model, loss, lr=1e-12, damping=0.01)
+    optimizer.verification.interval = None
+    with pytest.raises(DivergedError):
+        optimizer.step(beyond, targets)
+    optimizer.step(inputs, targets)
+    gradient, matrix = dense_oracle(model, loss, inputs, targets)
+    truth = torch.linalg.solve(matrix + 0.01 * torch.eye(len(gradient), dtype=F64), gradient)
+    assert oracles.relative_error(optimizer.natural_gradient, truth) < 1e-7
+
+
+def test_a_parameter_without_a_gradient_is_waited_for_and_no_other() -> None:
+    verification = Verification(None)
+    for norms, due in (
+        (None, True),
+        ({"a": 1.0, "b": 0.0}, True),
+        ({"a": 0.0, "b": 2.0}, True),
+        (None, False),
+    ):
+        assert verification.due("a kind", reorders=False) is due
+        if norms is not None:
+            verification.conclude("a kind", norms)
+
+
+def test_a_rule_whose_value_is_no_number_is_wrong() -> None:
+    reference = Reference(lambda scale: [scale * torch.ones(3)], torch.float32)
+    assert reference.error([0], [torch.tensor([1.0, math.nan, 1.0])]) == math.inf
+    assert reference.error([0], [torch.ones(3)]) == 0.0
+
+
+def test_rows_are_checked_though_products_through_the_model_were() -> None:
+    torch.manual_seed(0)
+    model, loss, inputs = mixing(), nn.CrossEntropyLoss(), torch.randn(5, 4, dtype=F64)
+    targets, verification = torch.tensor([0, 1, 2, 0, 1]), Verification(None)
+    first = GGN(model, loss, inputs, targets, verify=verification)
+    first.route = Route("model", "asked for")
+    first.matvec(torch.ones(first.size, dtype=F64))
+    with pytest.warns(FallbackWarning):
+        dense = GGN(model, loss, inputs, targets, verify=verification).dense()
+    assert oracles.relative_error(dense, dense_oracle(model, loss, inputs, targets)[1]) < 1e-9
+
+
+def test_kfac_leaves_out_no_use_of_a_weight_behind_a_gate() -> None:
+    """At first the gradient by the second use is zero, and so is what a layer's own calls lack."""
+
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        h = torch.tanh(m.first(x))
+        return m.last(h + m.gate * torch.tanh(nn.functional.linear(h, m.first.weight)))
+
+    torch.manual_seed(0)
+    gate = nn.Parameter(torch.zeros((), dtype=F64))
+    model = Module(forward, first=nn.Linear(4, 4), last=nn.Linear(4, 3), gate=gate).double()
+    inputs, targets = torch.randn(5, 4, dtype=F64, generator=seeded(1)), torch.tensor([0, 1, 2, 0, 1])
+    optimizer = KFAC(
+        model, nn.CrossEntropyLoss(), lr=1e-30, damping=1e8, momentum=0.0, inverse="eigen", kl_clip=None
+    )
+    for value in (0.0, 0.5, 1.0):
+        gate.data.fill_(value)
+        gradient, _ = dense_oracle(model, nn.CrossEntropyLoss(), inputs, targets)
+        optimizer.step(inputs, targets)
+        views = map(optimizer.parameters.views, (gradient, optimizer.natural_gradient))
+        for true, found in zip(*views, strict=True):
+            assert float((true * found).sum() / (true.norm() * found.norm())) > 1 - 1e-9
