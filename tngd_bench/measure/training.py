@@ -208,10 +208,8 @@ def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
 def _evaluated(model: nn.Module, part: Subset) -> torch.Tensor:
     try:
         return run_model(model, part.inputs).detach()
-    except torch.OutOfMemoryError:
-        raise
     except (
-        RuntimeError
+        ValueError
     ):  # a model that differentiates inside `forward` needs its graph; other errors come again
         with torch.enable_grad():
             return run_model(model, part.inputs).detach()
