@@ -30,7 +30,8 @@ OTHER_MEANINGS = {
     "report/training/training_section.py": {"finished"},  # how many finished
     "analysis/design/machine.py": {"optimizer"},  # an argument
     "analysis/design/levers.py": {"precision"},  # a field of a machine
-    "report/compare/comparison.py": {"optimizer"},  # a word
+    "analysis/compare.py": {"problem"},  # a table of a study
+    "report/compare/comparison.py": {"code", "optimizer"},  # an entry of an environment, a word
     "report/torch_classes.py": {"optimizer", "problem", "parameters"},  # headings
     "report/map/energy_chart.py": {"device"},  # a column of its own table
 }

@@ -193,6 +193,7 @@ def learning(results: Results) -> Text | None:
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
     shown = list(ranked.drop(first).index)[:1]
     lost = [label for label in labels if label not in ranked.index]  # finished in no seed: not in the ranking
+    lost.sort(key=lambda label: not infos[label].modelled)  # devices first
     told = (first, *shown, *lost[:MOST_LOST])
     said += [words for label in told if (words := section.unfinished(label, names[label].title))]
     said += [f"{len(lost) - MOST_LOST} more in no seed"] if len(lost) > MOST_LOST else []
