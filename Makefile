@@ -53,8 +53,9 @@ report: setup
 
 # The kept sample, whole: each of its studies run and packed, then the page. It takes hours, on a machine that does nothing
 # else while costs are timed, which each study does first. Stopped, it goes on with the same command.
-SAMPLE := rivals beyond-kfac paper-fashion paper
+SAMPLE := rivals beyond-kfac paper-fashion paper-fig5 paper
 OPTIONS_paper := --profile full
+OPTIONS_paper-fig5 := --profile quick
 OPTIONS_paper-fashion := --profile quick --set training.training.seeds=5 --set training.memory.seeds=5
 
 sample-anew: $(SAMPLE:%=sample-of-%)
