@@ -1,11 +1,13 @@
 """Drawings as SVG: hatches are lines that their shapes clip, whatever draws them. Drawings as PNG: their colours."""
 
 import io
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from matplotlib.collections import PolyCollection
 from PIL import Image
 
@@ -104,3 +106,19 @@ def test_a_png_has_its_own_colours_or_ones_as_near_as_median_cut_of_all_pixels(c
     error, theirs = (np.std(np.asarray(each, float) - pixels[:, :, :3]) for each in (shown, cut))
     assert error <= 1.25 * theirs
     assert error == 0.0 or colours > 256
+
+
+def test_styles_that_a_page_has_more_than_once_become_rules_and_nothing_else_changes(document):
+    quoted = '<path style="fill: url(&quot;#a&quot;)"/>'
+    other = f'<svg>{quoted}{quoted}<path style="fill: red"/></svg>'
+    given = {"hatched": Markup(document), "again": Markup(document), "other": Markup(other)}
+    shared, rules = drawings.share_styles(given)
+    styles = dict(re.findall(r"\.(\w+) \{ (.*) \}", rules))
+    assert rules.count("\n") == len(styles) == len(set(styles.values()))
+    expanded = {
+        name: re.sub(r' class="(\w+)"', lambda found: f' style="{styles[found[1]]}"', each)
+        for name, each in shared.items()
+    }
+    assert expanded == given
+    assert shared["other"] == other
+    assert "style=" not in shared["hatched"]

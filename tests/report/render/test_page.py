@@ -17,7 +17,7 @@ from tngd_bench.report.document import charting
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.outline import contents
 from tngd_bench.report.render import markdown
-from tngd_bench.report.render.page import render, unbroken
+from tngd_bench.report.render.page import record_links, render, unbroken
 
 FRONT = ["pictures", "what-if", "tolerance", "joules", "learning", "map"]
 FOLDED = ["map-more", "what-if-more", "cost", "scaling", "split", "numbers", "convergence", "noise"]
@@ -292,3 +292,17 @@ def test_no_line_ends_within_an_equation_an_option_or_a_name_with_a_hyphen():
     told = "L-BFGS and K-FAC (lr = 0.1, p ≤ 5 %; N = 1,000,567) by --host-watts, not digits-mlp"
     kept = ["L-BFGS", "K-FAC", "(lr = 0.1,", "p ≤ 5", "N = 1,000,567)", "--host-watts"]
     assert re.findall(r">(.*?)</span>", str(unbroken(told))) == kept
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_records_have_a_link_each_or_one_where_a_packed_store_holds_them_all(packed):
+    places = {"a1": "store/trials/a1.json", "b2": "store/trials/b2.json"}
+    cell = record_links("a1 #0 #1, b2 #3", lambda key: "store.parquet" if packed else places[key])
+    links = re.findall(r'<a href="([^"]+)">([^<]*)</a>', cell)
+    assert links == ([("store.parquet", "one file")] if packed else [(places[key], key) for key in places])
+    assert [word in cell for word in ("2 records", "#0 #1", "b2", "#3")] == [True] * 4
+
+
+def test_records_that_lie_nowhere_are_named_without_a_link():
+    assert record_links("a1 #0, b2 #3", lambda key: None).count("<a ") == 0
+    assert "&lt;b&gt;" in record_links("a1 #0, <b> #3", lambda key: "store.parquet")

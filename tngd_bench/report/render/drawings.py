@@ -7,10 +7,12 @@ import io
 import itertools
 import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from markupsafe import escape
+from markupsafe import Markup, escape
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -192,3 +194,24 @@ def inline(chart: Chart, document: str) -> str:
     assert box is not None  # matplotlib always writes one
     opening = f'<svg role="img" aria-label="{escape(chart.alt)}" viewBox="{box.group(1)}">'
     return re.sub(r"<svg [^>]*>", lambda _: opening, body, count=1)
+
+
+_STYLE = re.compile(r' style="([^"]*)"')
+
+
+def share_styles(drawings: Mapping[str, Markup]) -> tuple[dict[str, Markup], Markup]:
+    """Return the inline SVGs of a page with classes in place of styles that occur more than once, and their rules.
+
+    The same few styles stand in thousands of elements: a fifth of a large page.
+    """
+    counts = Counter(itertools.chain.from_iterable(_STYLE.findall(each) for each in drawings.values()))
+    shared = [style for style, count in counts.most_common() if count > 1 and "&" not in style]
+    names = {style: f"s{place}" for place, style in enumerate(shared)}
+
+    def with_class(found: re.Match[str]) -> str:
+        name = names.get(found[1])
+        return found[0] if name is None else f' class="{name}"'
+
+    rules = "".join(f".{name} {{ {style} }}\n" for style, name in names.items())
+    # The styles are those of drawings that are markup already, so nothing is left to escape.
+    return {name: Markup(_STYLE.sub(with_class, each)) for name, each in drawings.items()}, Markup(rules)  # noqa: S704

@@ -16,6 +16,7 @@ from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
 from tngd_bench.report.document.tables import Column
+from tngd_bench.report.render.drawings import share_styles
 from tngd_bench.studies.store.records import Records
 
 Address = Callable[[str], str | None]
@@ -64,11 +65,12 @@ def render_page(
     template = (templates or environment()).get_template("page.html.j2")
     given = dict.fromkeys(("started", "trend"), "") | header
     anchors = {each for one in content.every for each in (one.anchor, *(chart.name for chart in one.charts))}
+    drawings, shared = share_styles(drawings)
     shown = {"content": content, "anchors": anchors, "drawings": drawings, "palette": palette()}
     shown["figure_kinds"], shown["data_kinds"] = (
         [kind for kind in every if kind in kinds] for every in (FIGURE_FILES, DATA_FILES)
     )
-    return template.render(**given, **shown, script=script, css=css, script_hash=f"sha256-{digest}")
+    return template.render(**given, **shown, script=script, css=css + shared, script_hash=f"sha256-{digest}")
 
 
 def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:
@@ -111,19 +113,30 @@ def data_block(data: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
+_KEY = re.compile(r"[0-9A-Za-z_-]+")
+
+
 def record_links(cell: str, store: Address | None = None) -> Markup:
-    """Return the records of a cell ("FILE #0 #1, FILE #2"), each file a link to the stored one if `store` is given."""
-    pieces: list[Markup] = []
-    for entry in cell.split(", "):
-        name, _, numbers = entry.partition(" ")
-        place = store(name) if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name) else None
-        link = Markup('<a href="{}">{}</a> {}').format(place, name, numbers)
-        pieces.append(escape(entry) if place is None else link)
-    if len(pieces) == 1:
-        return pieces[0]
-    return Markup("<details><summary>{} records</summary>{}</details>").format(
-        len(pieces), Markup(", ").join(pieces)
-    )
+    """Return the records of a cell ("FILE #0 #1, FILE #2"), each file a link to the stored one if `store` is given.
+
+    Where all lie in one file, a packed store, that has one link.
+    """
+    entries = cell.split(", ")
+    names = [entry.partition(" ")[0] for entry in entries]
+    places = [store(name) if store is not None and _KEY.fullmatch(name) else None for name in names]
+    if len(entries) > 1 and None not in places and len(set(places)) == 1:
+        inside = Markup('in <a href="{}">one file</a>: {}').format(places[0], cell)
+    else:
+        pieces = (_linked(*each) for each in zip(entries, places, strict=True))
+        inside = Markup(", ").join(pieces)
+    if len(entries) == 1:
+        return inside
+    return Markup("<details><summary>{} records</summary>{}</details>").format(len(entries), inside)
+
+
+def _linked(entry: str, place: str | None) -> Markup:
+    name, _, numbers = entry.partition(" ")
+    return escape(entry) if place is None else Markup('<a href="{}">{}</a> {}').format(place, name, numbers)
 
 
 def _asset(name: str) -> str:
