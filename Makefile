@@ -58,11 +58,7 @@ OPTIONS_paper := --profile full
 OPTIONS_paper-fig5 := --profile quick
 OPTIONS_paper-fashion := --profile quick --set training.training.seeds=5 --set training.memory.seeds=5
 
-# Shampoo's part of `rivals`, measured after the rest and on another machine (reports/README.md). A whole `rivals` has it.
-PART := rivals-shampoo
-
 sample-anew: $(SAMPLE:%=sample-of-%)
-	rm -rf reports/$(PART)
 	$(MAKE) sample
 
 sample-of-%: setup
@@ -73,7 +69,7 @@ sample-of-%: setup
 # The page of the kept sample, made anew from its records.
 sample: setup
 	rm -rf reports/paper/figures reports/paper/data
-	$(BIN)/tngd-bench report reports/paper $(patsubst %/store.parquet,--beside %,$(filter-out reports/paper/%,$(wildcard $(patsubst %,reports/%/store.parquet,$(SAMPLE) $(PART))))) --format html,md --files svg --figures front
+	$(BIN)/tngd-bench report reports/paper $(patsubst %/store.parquet,--beside %,$(filter-out reports/paper/%,$(wildcard $(SAMPLE:%=reports/%/store.parquet)))) --format html,md --files svg --figures front
 	rm -f reports/paper/report-files.json
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
