@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.measure.test_cost import Probe, told  # noqa: F401  # a fixture
+from tests.measure.conftest import Probe
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.step_limit import PATIENCE, StepLimit
 
@@ -10,7 +10,7 @@ LIMIT = 2.0
 
 
 @pytest.fixture
-def measured(told, instance, digits, config):  # noqa: F811
+def measured(told, instance, digits, config):
     def run(probes, announce=lambda deadline: None, limited=("slow",)):
         told(probes)
         configs = [config("sgd", probe.name) for probe in probes]
