@@ -60,7 +60,7 @@ def test_leads_told_together_are_corrected_by_holm_and_for_the_choice_of_the_qui
 def test_a_lead_told_alone_is_confirmed_as_before():
     for seed in range(20):
         (lead,) = together(leads(costs(seed, {"ngd-gram": 0.03, "kfac": 0.0}), KINDS, QUIET_RUN))
-        assert (lead.doubt == "") == lead.decided
+        assert (lead.doubt == "") == lead.ratio.decided
 
 
 def test_a_duel_counts_of_how_many_its_first_is_the_quickest():
@@ -109,6 +109,17 @@ def test_a_rival_that_another_section_timed_counts_whatever_the_hour_did():
             assert (device, told.optimizer, told.doubt) == (lead.runner_up, "kfac", "")
             true = 0.7 if lead.runner_up == "tngd[analog_time=5]" else 0.75
             assert np.log(lead.ratio.low) <= true <= np.log(lead.ratio.high)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_device_that_leads_is_the_quickest_though_a_slower_one_met_the_rival_in_pairs(order):
+    """Known truth: both devices are ahead of K-FAC, the one of another section the more so."""
+    one = section(1, {"sgd": -3.0, "tngd": -1.0})
+    other = section(2, {"sgd": -3.0, "tngd-adam": -0.5, "kfac": 0.0})
+    known = KINDS | {name: optimizer_info(name, name) for name in ("sgd", "tngd-adam")}
+    device, lead = duel([one, other][::order], known)
+    assert (device, lead.optimizer, lead.runner_up) == ("tngd", "tngd", "kfac")
+    assert np.log(lead.ratio.low) <= 1.0 <= np.log(lead.ratio.high)
 
 
 def test_two_that_met_neither_each_other_nor_one_sgd_are_compared_by_medians_and_untested():
