@@ -91,7 +91,7 @@ def test_an_optimizer_that_is_given_twice_by_one_text_is_refused(table):
 def test_a_label_may_hold_a_table_and_two_of_one_table_are_refused(table):
     labels = ["tngd[device={base='paper'}]", "tngd[device={base='board'}]"]
     table["training"][0]["optimizers"] = labels
-    assert make_study(table).study.training[0].optimizers == tuple(labels)
+    assert make_study(table).training[0].optimizers == tuple(labels)
     table["training"][0]["optimizers"] = [*labels, 'tngd[device={base="paper"}]']
     with pytest.raises(StudyError, match="appears more than once, as"):
         make_study(table)
