@@ -32,7 +32,7 @@ from tngd_bench.studies.store.environment import processor_words
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 _DATA = ("train_size", "test_size", "evaluation_size", c.VALIDATION_SHARE)
-"""Entries of a training section without which two runs of a seed have other data, or are evaluated on others."""
+"""Entries of a training section: where one differs, two runs of a seed have or are evaluated on other data."""
 
 
 @dataclass(frozen=True)
