@@ -12,6 +12,7 @@ from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_rat
 from tngd_bench.analysis.cost.leads import AMONG_MANY, JudgedLead, Lead, duel, leads, together
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.studies.plan.enough_processes import LEVEL
 
 QUIET_RUN = RunSpread(1e-9, "none")
 
@@ -150,6 +151,21 @@ def test_the_ratio_across_sections_is_welchs_and_paired_sections_are_pooled():
     assert (pooled.processes, pooled.pairs) == (10, 70)
     logs = [np.log(np.median(block)) for part in both for block in paired_quotients(part, "b", "a")]
     assert pooled.p == pytest.approx(stats.ttest_1samp(logs, 0.0).pvalue)
+
+
+def test_one_section_that_a_precision_stopped_widens_the_interval_across_sections():
+    one, other = section(1, {"sgd": -3.0, "a": 0.0}), section(2, {"sgd": -3.0, "b": 0.2})
+    fixed = ratio_in_sections([one, other], "b", "a")
+    logs = [
+        [np.log(np.median(block)) for block in paired_quotients(part, label, "sgd")]
+        for part, label in ((other, "b"), (one, "a"))
+    ]
+    interval = stats.ttest_ind(*logs, equal_var=False).confidence_interval(LEVEL)
+    for stopped in ([one.assign(precision=0.1), other], [one, other.assign(precision=0.1)]):
+        found = ratio_in_sections(stopped, "b", "a")
+        assert np.log([found.low, found.high]) == pytest.approx([interval.low, interval.high])
+        assert found.low < fixed.low < fixed.high < found.high
+        assert found.p > fixed.p
 
 
 def test_of_two_equals_in_two_sections_one_in_twenty_differs_in_ratio():
