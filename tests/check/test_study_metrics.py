@@ -67,6 +67,21 @@ def test_a_run_that_diverges_now_is_a_regression(records, metrics):
     assert worse == {f"loss/digits/tngd/{WHERE}/seed {seed}" for seed in range(3)}
 
 
+def test_results_at_a_seed_are_compared_between_studies_of_one_name_alone(records):
+    iterations = records.trials["solver_iterations"].where(records.trials["kind"] != "cost", 7.0)
+    records = dataclasses.replace(records, trials=records.trials.assign(solver_iterations=iterations))
+    other = dataclasses.replace(records, study=records.study | {"name": "another"})
+    base, head = study_baseline(records), study_baseline(other)
+    assert {one.verdict for one in check_stores(base, [base], MetricFilter(times=False))} == {"ok"}
+    judged = check_stores(base, [head], MetricFilter(times=False))
+    kinds = {verdict: set() for verdict in ("ok", "nothing compared")}
+    for one in judged:
+        kinds[one.verdict].add(one.name.partition("/")[0])
+        assert one.verdict == "ok" or "“synthetic” and “another”" in one.reason
+    assert kinds["ok"] == {"operations", "modelled latency"}
+    assert kinds["nothing compared"] == {"solver iterations", "steps to half the loss", "loss"}
+
+
 @pytest.mark.parametrize("left", ["nothing", "no SGD"])
 def test_without_times_of_sgd_there_are_no_times_and_all_else(records, metrics, left):
     costs = records.costs.iloc[:0] if left == "nothing" else records.costs.query("optimizer != 'sgd'")

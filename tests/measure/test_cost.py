@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tngd_bench.measure import cost
-from tngd_bench.measure.clock import Clock
+from tests.measure.conftest import Probe
 from tngd_bench.measure.cost import (
     MINIMUM_REPETITIONS,
     TIMED_STEPS,
@@ -22,39 +21,6 @@ from tngd_bench.measure.step_timer import device_seconds
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.tngd.optimizer import TNGD
 from tngd_bench.spu.ledger import Ledger
-
-
-class Probe:
-    """An optimizer that notes when it ran on what, and says that a step took the seconds it is told to."""
-
-    def __init__(self, name, log, seconds=0.0, fails_at=None, error=None):
-        self.name, self.log, self.seconds, self.fails_at, self.error = name, log, seconds, fails_at, error
-        self.steps, self.taken_s = 0, 0.0
-
-    def step(self, inputs, targets):
-        self.log.append((self.name, inputs.sum().item()))
-        if self.steps == self.fails_at:
-            raise self.error
-        self.steps += 1
-        self.taken_s += self.seconds
-        return 1.0
-
-
-@pytest.fixture
-def told(monkeypatch, instance):
-    """Have probes timed by a clock that reads what they say, so that no load on the machine changes it."""
-
-    def use(probes):
-        class Told(Clock):
-            def now(self):
-                return sum(probe.taken_s for probe in probes)
-
-        monkeypatch.setattr(cost, "Clock", Told)
-        monkeypatch.setattr(cost, "OwnClock", Told)
-        made = {probe.name: probe for probe in probes}
-        monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: made[entrant.label])
-
-    return use
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.measure.test_cost import Probe, told  # noqa: F401  # a fixture
+from tests.measure.conftest import Probe
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.step_limit import PATIENCE, StepLimit
 
@@ -10,7 +10,7 @@ LIMIT = 2.0
 
 
 @pytest.fixture
-def measured(told, instance, digits, config):  # noqa: F811
+def measured(told, instance, digits, config):
     def run(probes, announce=lambda deadline: None, limited=("slow",)):
         told(probes)
         configs = [config("sgd", probe.name) for probe in probes]
@@ -44,6 +44,6 @@ def test_before_all_steps_a_deadline_is_announced_and_taken_back_after_them(meas
     deadlines = [each for name, each in log if name == "told"]
     assert len(deadlines) == 2 * 5, "of a first step and of four timed ones"
     for before, after in zip(deadlines[::2], deadlines[1::2], strict=True):
-        assert before[0] == before[2] == PATIENCE * LIMIT
+        assert before.seconds == before.least_step_s == PATIENCE * LIMIT
         assert after is None
     assert [name for name, _ in log] == ["told", "slow", "told"] * 5

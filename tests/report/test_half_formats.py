@@ -45,7 +45,7 @@ def test_the_largest_share_and_slowdown_stand_beside_all_times_of_the_optimizer(
     assert results.about_formats(["adam", "sgd"]) == SENTENCE
     assert results.about_formats(["sgd", "kfac"]) == ""
     (slow,) = results.slow_formats
-    assert slow.sizes == results.trials["parameters"].nunique() - 1, "at the smallest it is as quick"
+    assert slow.inspections == results.trials["parameters"].nunique() - 1, "at the smallest it is as quick"
     with charting.style():
         series = cover(results.cost_summary)[0]
         assert time_chart.draw(results, series).caption.endswith(SENTENCE)

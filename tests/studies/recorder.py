@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from tngd_bench.measure.step_limit import Deadline
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 from tngd_bench.studies.run.run_trial import run_in_worker
@@ -153,9 +154,9 @@ def tell_start(connection):
 def announce_and_hang(connection):
     """Announce the deadline of a step, take it back, announce another, and go beyond that one."""
     connection.send(("turn", "mine"))
-    connection.send(("steps", (0.05, "of a step that ended", 1.0)))
+    connection.send(("steps", Deadline(0.05, "of a step that ended", 1.0)))
     connection.send(("steps", None))
     time.sleep(0.5)
     connection.send(("turn", "yours"))
-    connection.send(("steps", (0.05, "stopped after more than 7 s per iteration", 7.0)))
+    connection.send(("steps", Deadline(0.05, "stopped after more than 7 s per iteration", 7.0)))
     time.sleep(600)

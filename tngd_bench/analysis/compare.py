@@ -25,13 +25,14 @@ from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.analysis.statistics.welch import mean_difference
 from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.measure.seeds import unlike_seeds
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.environment import processor_words
 
 _TRAINING = [*c.TRAINING_SETTING, "level"]
 _VOLATILE = ("started", "command")
 _DATA = ("train_size", "test_size", "evaluation_size", c.VALIDATION_SHARE)
-"""Entries of a training section without which two runs of a seed have other data, or are evaluated on others."""
+"""Entries of a training section: where one differs, two runs of a seed have or are evaluated on other data."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class TwoStores:
     """The comparison of store B with store A.
 
     `differences`: where, name, a, b, for what differs in study, environment and the settings of an optimizer of one
-    name · `costs`: one row per shared setting
-    and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
-    `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
-    setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
-    the bit, diverged in each · `only`: the settings, sizes and levels that one of them holds alone · `run_spreads`:
-    σ_run of A and of B · `unlike`: the entries of training sections, as SECTION.ENTRY, for which they are not compared
-    · `studies`: the names of both studies; of two names no seeds are paired · `processors`: of A and of B, in words.
+    name · `costs`: one row per shared setting and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio
+    of ratios to SGD, whose label is `reference`) with its bounds, NaN where they are not known, operations `a_flops`,
+    `b_flops` · `training`: per shared setting: seeds paired, median final losses, median paired difference B − A, in
+    how many seeds B ends lower, equal to the bit, diverged in each · `only`: the settings, sizes and levels that one of
+    them holds alone · `run_spreads`: σ_run of A and of B · `unlike`: the entries of training sections, as
+    SECTION.ENTRY, for which they are not compared · `unpaired`: why no seeds are paired, "" where they are ·
+    `processors`: of A and of B, in words.
     """
 
     differences: pd.DataFrame
@@ -54,7 +55,7 @@ class TwoStores:
     only: pd.DataFrame
     run_spreads: tuple[RunSpread, RunSpread]
     unlike: tuple[str, ...] = ()
-    studies: tuple[str, str] = ("", "")
+    unpaired: str = ""
     processors: tuple[str, str] = ("", "")
 
 
@@ -73,15 +74,15 @@ def compare(a: Results, b: Results) -> TwoStores:
         if one.get(entry) != other.get(entry)
         or (entry == c.PROBLEM and _options(a, one) != _options(b, other))
     )
-    studies = str(a.study.get("name", "")), str(b.study.get("name", ""))
+    unpaired = unlike_seeds(*(str(each.study.get("name", "")) for each in (a, b)))
     return TwoStores(
         pd.DataFrame(differences, columns=["where", "name", "a", "b"]),
         _costs(a, b),
-        _training(a, b, {each.rpartition(".")[0] for each in unlike}, paired=studies[0] == studies[1]),
+        _training(a, b, {each.rpartition(".")[0] for each in unlike}, paired=not unpaired),
         _only(a.trials, b.trials),
         (a.run_spread, b.run_spread),
         unlike,
-        studies,
+        unpaired,
         (processor_words(a.environment), processor_words(b.environment)),
     )
 
@@ -195,8 +196,8 @@ def _training(a: Results, b: Results, unlike: Collection[str], *, paired: bool) 
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
-    # nor is the same seed the same start and batches on other data, or in a study of another name
-    both = both[~both[c.GROUP].isin(unlike) & paired]
+    # On other data too, and where a seed gives another start and other batches.
+    both = both[~both[c.GROUP].isin(unlike)] if paired else both.iloc[:0]
     rows = []
     for row, part in c.groups(both, _TRAINING, dropna=False):
         ended = c.only(part, status_a="ok", status_b="ok").dropna(subset=["final_loss_a", "final_loss_b"])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.cost.half_formats import SlowFormat, slow_formats, told
+from tngd_bench.analysis.cost.half_formats import SlowFormat, sentences, slow_formats
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
@@ -104,7 +104,7 @@ class Results:
 
     def about_formats(self, labels: Collection[str]) -> str:
         """Return what to say beside times of the optimizers `labels` of their number formats; "" for nothing."""
-        return told(self.slow_formats, {self.infos[label].method for label in labels})
+        return sentences(self.slow_formats, {self.infos[label].method for label in labels})
 
     @cached_property
     def untimed(self) -> Mapping[str, list[str]]:

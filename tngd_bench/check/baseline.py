@@ -16,14 +16,17 @@ from typing import Any
 
 from tngd_bench.arguments import suggestion
 from tngd_bench.atomic_write import write
-from tngd_bench.check.metrics import PAGE_WORK, TIME, is_known, is_time, make_metric
+from tngd_bench.check.metrics import PAGE_WORK, TIME, is_at_a_seed, is_known, is_time, make_metric
 from tngd_bench.check.regression import CheckedMetric, Kind, compare
+from tngd_bench.measure.seeds import unlike_seeds
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.unwritable import refused_as
 
 SCHEMA = 2
 ALL = "*"
 """Name of entries of the first schema, which were of the whole file."""
+STUDY = "study"
+"""The entry of an environment with the name of the study, of metrics of a store."""
 _MACHINE = ("cpu", "cores", "threads")
 _HOW_TO_MEND = (
     "figures change by `tngd-bench baseline update --reason WHY` alone; after a merge, take either side of the file and"
@@ -58,6 +61,14 @@ def incomparable(kind: Kind, base: Mapping[str, Any], head: Mapping[str, Any]) -
             if base.get(name) != head.get(name) or base.get(name) is None:
                 return f"other machine: {name} = {base.get(name)!r} there, {head.get(name)!r} here"
     return None
+
+
+def unpaired(name: str, base: Mapping[str, Any], head: Mapping[str, Any]) -> str | None:
+    """Return why the metric `name` of two stores is no pair at one seed, or None."""
+    first, second = base.get(STUDY), head.get(STUDY)
+    if not is_at_a_seed(name) or first is None or second is None:
+        return None
+    return unlike_seeds(first, second) or None
 
 
 def _public(version: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.check import trees
-from tngd_bench.check.baseline import Baseline, incomparable, last_entries
+from tngd_bench.check.baseline import Baseline, incomparable, last_entries, unpaired
 from tngd_bench.check.metrics import between_trees, is_known, is_time, make_metric
 from tngd_bench.check.regression import CheckedMetric, Judgement, Kind, Sides, compare, confirm
 from tngd_bench.check.trees import SAMPLES, Probe, TreeFigures, exact_figures, probes
@@ -164,7 +164,11 @@ def check_stores(
     for name in names:
         base, head = baseline.metrics.get(name), heads[0].metrics.get(name)
         kind: Kind = "time" if is_time(name) else "exact"
-        reasons = (incomparable(kind, baseline.environment, one.environment) for one in heads)
+        reasons = (
+            incomparable(kind, baseline.environment, one.environment)
+            or unpaired(name, baseline.environment, one.environment)
+            for one in heads
+        )
         judgement = _judge(name, base, head, None, next(filter(None, reasons), None), expected=True)
         if is_time(name) and judgement.verdict == "regression":
             left = iter(heads)

@@ -27,6 +27,7 @@ _KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
     TIME: ("× SGD", "time", 0.07, 0.0, False),
 }
 """Unit, kind, relative tolerance, slack, and whether judged in both directions, by what a name begins with."""
+_AT_A_SEED = ("solver iterations", "steps to half the loss", "loss")
 
 
 def make_metric(name: str, values: Sequence[float]) -> CheckedMetric:
@@ -41,6 +42,11 @@ def make_metric(name: str, values: Sequence[float]) -> CheckedMetric:
 def is_known(name: str) -> bool:
     """Whether this revision can judge figures of this name: another may have kinds of its own."""
     return name.partition("/")[0] in _KINDS
+
+
+def is_at_a_seed(name: str) -> bool:
+    """Whether a metric is a result of the start and batches that a seed gives, by its name."""
+    return name.partition("/")[0] in _AT_A_SEED
 
 
 def between_trees(name: str) -> bool:

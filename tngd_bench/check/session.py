@@ -16,7 +16,7 @@ from tngd_bench.check.regression import Judgement
 from tngd_bench.check.study_metrics import study_baseline
 from tngd_bench.check.trees import checked_out, present_tree
 from tngd_bench.measure.environment import git_revision
-from tngd_bench.measure.git import is_shallow, merge_base
+from tngd_bench.measure.git import UNSHALLOW, is_shallow, merge_base
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store.records import read_records
 
@@ -120,7 +120,7 @@ class CheckSession:
         if fork is None and is_shallow(head):
             self.notes.append(
                 f"this is a shallow clone, so it is not known whether {what} is an ancestor of this tree's commit: what"
-                " changed there since would count as a change of this tree; `git fetch --unshallow` fetches the history"
+                f" changed there since would count as a change of this tree; {UNSHALLOW}"
             )
             return
         if fork != commit:

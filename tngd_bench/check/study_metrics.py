@@ -10,7 +10,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
-from tngd_bench.check.baseline import Baseline
+from tngd_bench.check.baseline import STUDY, Baseline
 from tngd_bench.check.metrics import TIME, make_metric
 from tngd_bench.check.regression import CheckedMetric
 from tngd_bench.studies.store.columns import swept_levels
@@ -34,6 +34,7 @@ def study_baseline(records: Records) -> Baseline:
     metrics = [*_cost_metrics(records), *times, *_training_metrics(records)]
     environment = dict(records.environment)
     environment["threads"] = environment.get("threads_cost", environment.get("threads"))
+    environment[STUDY] = str(records.study.get("name", ""))
     return Baseline({metric.name: metric for metric in metrics}, environment)
 
 

@@ -47,8 +47,7 @@ def measure_cost(
     it), but never fewer than `least_repetitions`. `on_timing(label)` is called, off the clock, before an optimizer is
     timed. One that diverges or raises is not timed any more, with the reason; the others go on. `simulating`: steps of
     devices are simulated that could be billed without. `limits` by label: an optimizer beyond its own is not timed any
-    more, as "timed-out". Raises DisturbanceError where one changes the process that all
-    of them are timed in.
+    more, as "timed-out". Raises DisturbanceError where one changes the process that all of them are timed in.
     """
     clock = Clock(instance.device)
     batches = instance.batches(data.to(instance.device))

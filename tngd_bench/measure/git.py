@@ -65,6 +65,10 @@ def repository_of(tree: Path) -> Path:
     return Path(found.stdout.strip())
 
 
+UNSHALLOW = "`git fetch --unshallow` fetches the history"
+"""What to do about a shallow clone."""
+
+
 def resolve(top: Path, revision: str) -> str:
     """Return the commit that `revision` names; GitError where there is none."""
     named = run_git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -79,8 +83,9 @@ def is_shallow(folder: Path) -> bool:
 
 
 def _shallow_hint(top: Path) -> str:
-    fetch = "`git fetch --unshallow` fetches the others"
-    return f"; it is a shallow clone, which has the newest commits alone: {fetch}" if is_shallow(top) else ""
+    return (
+        f"; it is a shallow clone, which has the newest commits alone: {UNSHALLOW}" if is_shallow(top) else ""
+    )
 
 
 def extract(top: Path, commit: str, place: Path) -> None:

@@ -38,8 +38,8 @@ def inspect_step(
     Of an optimizer named by its class a whole cycle of steps is made after a first one that sets its state up: the
     operations are the mean of the cycle, the memory is the peak of all. For a simulated optimizer both are of the
     digital side that a real system keeps, not of the simulation. The first step of an optimizer with periodic work
-    (K-FAC) holds all of it: its most expensive iteration is counted. The check of the curvature against autograd, a
-    reverse pass each 100 steps, is made before and is no part of it.
+    (K-FAC) holds all of it: its most expensive iteration is counted. The check of the curvature against autograd is
+    made before and is no part of it.
     """
     batch = next(instance.batches(data.to(instance.device)))
     known = _verified(instance, config, batch)

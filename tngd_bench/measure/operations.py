@@ -11,8 +11,8 @@ without instructions for the format takes many times as long, which says nothing
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import torch
@@ -123,10 +123,8 @@ class HalfProducts:
 
     def plus(self, other: "HalfProducts", weight: float = 1.0) -> "HalfProducts":
         """Return the sum with `weight` times the other."""
-        return HalfProducts(*(own + weight * more for own, more in zip(self, other, strict=True)))
-
-    def __iter__(self) -> Iterator[float]:
-        return iter((self.flops, self.seconds, self.float32_seconds))
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return HalfProducts(*(own + weight * more for own, more in pairs))
 
 
 Halves = Mapping[str, HalfProducts]

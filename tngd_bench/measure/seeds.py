@@ -20,3 +20,9 @@ def derive_seed(*parts: str | int) -> int:
         text = f"{type(part).__name__}:{part}".encode()
         digest.update(len(text).to_bytes(_BYTES, "big") + text)
     return int.from_bytes(digest.digest()[:_BYTES], "big") >> 1
+
+
+def unlike_seeds(study: str, other: str) -> str:
+    """Return why one seed of two studies gives no pair of runs, "" where it does: its parts begin with their names."""
+    told = f"start and batches derive from the name of the study, and these are “{study}” and “{other}”"
+    return "" if study == other else told

@@ -10,8 +10,17 @@ from dataclasses import dataclass
 
 PATIENCE = 3.0
 
-Deadline = tuple[float, str, float]
-"""Seconds from now, the reason that is given beyond them, and the seconds an iteration has then taken at least."""
+
+@dataclass(frozen=True)
+class Deadline:
+    """Time for some steps: `seconds` from now. Beyond it they are stopped with `reason`.
+
+    An iteration has then taken `least_step_s` seconds at least.
+    """
+
+    seconds: float
+    reason: str
+    least_step_s: float
 
 
 class SlowStepError(RuntimeError):
@@ -34,7 +43,7 @@ class StepLimit:
         """Announce the deadline of the `steps` made inside the block."""
         least = PATIENCE * self.seconds
         reason = f"stopped after more than {least:.3g} s per iteration, limit {self.seconds:g} s"
-        self.announce((steps * least, reason, least))
+        self.announce(Deadline(steps * least, reason, least))
         try:
             yield
         finally:

@@ -250,6 +250,7 @@ class StepTimer:
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
         step, now = self.optimizer.step, self.clock.now
+        # one step of a cycle may do the work of the whole cycle
         steps = max(len(batches) * steps_each, self.cycle)
         with self.limit.around(steps) if self.limit else nullcontext():
             times, losses, loss = [now()], [], 0.0

@@ -58,7 +58,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A curve and how it ended; a diverged run has its curve up to there.
+    """A curve, and the `reason` where it diverged: the curve ends there.
 
     `bill` is the device's of the last iteration, None for a digital optimizer. `stability_margin`, in 1/τ, is the least
     of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
@@ -67,7 +67,6 @@ class TrainingResult:
     `weights` are the model's `state_dict` at the end, as it is evaluated, where they were asked for.
     """
 
-    status: Literal["ok", "diverged"]
     reason: str | None
     curve: tuple[CurvePoint, ...]
     solver_iterations: int | None
@@ -76,6 +75,11 @@ class TrainingResult:
     first_step_s: float | None = None
     routing: Routing | None = None
     weights: Mapping[str, torch.Tensor] | None = None
+
+    @property
+    def status(self) -> Literal["ok", "diverged"]:
+        """How the run ended."""
+        return "ok" if self.reason is None else "diverged"
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -99,7 +103,7 @@ def train(
 
     Evaluates, off the clock, at iteration 0, at the end and between: on all test data and on the first
     `evaluation_size` training samples, all where it is None. A non-finite loss, gradient or direction ends the run
-    as diverged. `limit`: what announces the deadline of first steps.
+    as diverged. `limit`: the deadline of a first step is announced by it.
     """
     per_epoch = len(data.train_targets) // instance.batch_size
     total = max(1, round(epochs * per_epoch))
@@ -116,34 +120,34 @@ def train(
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     points = set(evaluation_points(total, min(evaluations, total)))
-    curve, margins = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())], list[float]()
+    curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = with_device_s = 0.0
     bill: Ledger | None = None
-    status: Literal["ok", "diverged"]
-    status, reason = "ok", None
+    margins: list[float] = []
+    reason = None
     for iteration, (inputs, targets) in enumerate(islice(instance.batches(data), total), start=1):
         start = clock.now()
         try:
             with _within(limit, optimizer) if iteration == 1 else nullcontext():
                 value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
         except DivergedError as error:
-            status, reason = "diverged", str(error)
+            reason = str(error)
             break
         measured_s += clock.now() - start
         modelled_s = measured_s
         if config.simulated:
             bill = getattr(optimizer, "ledger", None)
-            together_s = None if bill is None else bill.elapsed(host_s)
-            modelled_s = with_device_s = with_device_s + (math.nan if together_s is None else together_s)
-        margins += [each for each in [getattr(optimizer, "stability_margin", None)] if each is not None]
+            modelled_s = with_device_s = with_device_s + _seconds_together(bill, host_s)
+        margin = getattr(optimizer, "stability_margin", None)
+        margins += [] if margin is None else [margin]
         scores = evaluated_now() if iteration in points else {}
         curve.append(CurvePoint(iteration, iteration / per_epoch, value, measured_s, modelled_s, scores))
         if not math.isfinite(scores.get(TRAINING_LOSS.column, 0.0)):
-            status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
+            reason = f"the training loss is not finite after iteration {iteration}"
             break
     weights = _weights(model, evaluating()) if keep_weights else None
     solved, least = getattr(optimizer, "iterations", None), min(margins, default=None)
-    return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing, weights)
+    return TrainingResult(reason, tuple(curve), solved, bill, least, first_step_s, routing, weights)
 
 
 def evaluate(
@@ -208,11 +212,16 @@ def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
 def _evaluated(model: nn.Module, part: Subset) -> torch.Tensor:
     try:
         return run_model(model, part.inputs).detach()
-    except (
-        ValueError
-    ):  # a model that differentiates inside `forward` needs its graph; other errors come again
+    except ValueError:
+        # A model that differentiates inside `forward` needs its graph; other errors come again.
         with torch.enable_grad():
             return run_model(model, part.inputs).detach()
+
+
+def _seconds_together(bill: Ledger | None, host_s: float) -> float:
+    """Return the seconds of an iteration of host and device, NaN where they are not known."""
+    seconds = None if bill is None else bill.elapsed(host_s)
+    return math.nan if seconds is None else seconds
 
 
 def _first_step(

@@ -12,6 +12,7 @@ from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_rat
 from tngd_bench.analysis.cost.leads import AMONG_MANY, JudgedLead, Lead, duel, leads, together
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.studies.plan.enough_processes import LEVEL
 
 QUIET_RUN = RunSpread(1e-9, "none")
 
@@ -60,7 +61,7 @@ def test_leads_told_together_are_corrected_by_holm_and_for_the_choice_of_the_qui
 def test_a_lead_told_alone_is_confirmed_as_before():
     for seed in range(20):
         (lead,) = together(leads(costs(seed, {"ngd-gram": 0.03, "kfac": 0.0}), KINDS, QUIET_RUN))
-        assert (lead.doubt == "") == lead.decided
+        assert (lead.doubt == "") == lead.ratio.decided
 
 
 def test_a_duel_counts_of_how_many_its_first_is_the_quickest():
@@ -111,6 +112,17 @@ def test_a_rival_that_another_section_timed_counts_whatever_the_hour_did():
             assert np.log(lead.ratio.low) <= true <= np.log(lead.ratio.high)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_device_that_leads_is_the_quickest_though_a_slower_one_met_the_rival_in_pairs(order):
+    """Known truth: both devices are ahead of K-FAC, the one of another section the more so."""
+    one = section(1, {"sgd": -3.0, "tngd": -1.0})
+    other = section(2, {"sgd": -3.0, "tngd-adam": -0.5, "kfac": 0.0})
+    known = KINDS | {name: optimizer_info(name, name) for name in ("sgd", "tngd-adam")}
+    device, lead = duel([one, other][::order], known)
+    assert (device, lead.optimizer, lead.runner_up) == ("tngd", "tngd", "kfac")
+    assert np.log(lead.ratio.low) <= 1.0 <= np.log(lead.ratio.high)
+
+
 def test_two_that_met_neither_each_other_nor_one_sgd_are_compared_by_medians_and_untested():
     known = KINDS | {"sgd": optimizer_info("sgd", "sgd")}
     apart = section(1, {"kfac": -0.7}), section(2, {"ngd-cg": 0.7, "tngd": 0.0})
@@ -139,6 +151,21 @@ def test_the_ratio_across_sections_is_welchs_and_paired_sections_are_pooled():
     assert (pooled.processes, pooled.pairs) == (10, 70)
     logs = [np.log(np.median(block)) for part in both for block in paired_quotients(part, "b", "a")]
     assert pooled.p == pytest.approx(stats.ttest_1samp(logs, 0.0).pvalue)
+
+
+def test_one_section_that_a_precision_stopped_widens_the_interval_across_sections():
+    one, other = section(1, {"sgd": -3.0, "a": 0.0}), section(2, {"sgd": -3.0, "b": 0.2})
+    fixed = ratio_in_sections([one, other], "b", "a")
+    logs = [
+        [np.log(np.median(block)) for block in paired_quotients(part, label, "sgd")]
+        for part, label in ((other, "b"), (one, "a"))
+    ]
+    interval = stats.ttest_ind(*logs, equal_var=False).confidence_interval(LEVEL)
+    for stopped in ([one.assign(precision=0.1), other], [one, other.assign(precision=0.1)]):
+        found = ratio_in_sections(stopped, "b", "a")
+        assert np.log([found.low, found.high]) == pytest.approx([interval.low, interval.high])
+        assert found.low < fixed.low < fixed.high < found.high
+        assert found.p > fixed.p
 
 
 def test_of_two_equals_in_two_sections_one_in_twenty_differs_in_ratio():

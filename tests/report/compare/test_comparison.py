@@ -9,6 +9,7 @@ import pytest
 from tngd_bench.analysis.compare import TwoStores
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
+from tngd_bench.measure.seeds import unlike_seeds
 from tngd_bench.report.compare.comparison import Compared, compared_chart, headlines
 from tngd_bench.report.document import charting
 
@@ -64,8 +65,8 @@ def test_pairs_are_counted_and_what_is_not_compared_is_named():
 
 def test_studies_of_two_names_and_two_processors_are_named():
     rows = [SGD, ("adam", "sgd", 1.5, 1.2, 1.9)]
-    same = dataclasses.replace(two(costs(*rows)), studies=("s", "s"), processors=("X", "X"))
-    other = dataclasses.replace(same, studies=("s", "t"), processors=("X", "Y"))
+    same = dataclasses.replace(two(costs(*rows)), processors=("X", "X"))
+    other = dataclasses.replace(same, unpaired=unlike_seeds("s", "t"), processors=("X", "Y"))
     plain, found = dict(headlines(same)), dict(headlines(other))
     assert found["Cost"].removeprefix(plain["Cost"]).startswith(" A was measured on X, B on Y:")
     assert plain["Training"] == "No training run is shared."

@@ -32,6 +32,12 @@ def test_every_registered_optimizer_has_a_colour_and_a_marker_of_its_own():
     assert {str(drawn[name].dash) for name in KNOWN}.isdisjoint(str(drawn[n].dash) for n in registry.names())
 
 
+def test_no_two_classes_have_one_marker_turned():
+    drawn = marks(known(*KNOWN))
+    turned = {marker: shape for shape in ("1234", "<>^v", "dD", "hH") for marker in shape}
+    assert len({turned.get(mark.marker, mark.marker) for mark in drawn.values()}) == len(KNOWN)
+
+
 def test_outside_optimizers_never_look_alike():
     strangers = [f"plug-in-{number:02}" for number in range(20)]
     drawn = marks(known(*registry.names(), *strangers))

@@ -15,7 +15,9 @@ from tngd_bench.report.map import break_even_charts, map_section, map_view
 def test_alternative_text_states_the_finding(charts, results):
     assert "Share of the coloured sizes at which each is the cheapest: " in charts["map-exact-batch"].alt
     assert all(len(chart.alt) > 60 for chart in charts.values())
-    assert results.decides.startswith("At N = 1,000,000, m = 320, ")
+    assert results.decides.startswith(
+        "At N = 1,000,000, m = 320 (the largest timed at the b and d_z of the maps), "
+    )
     assert " go to sending and writing the arrays (modelled)." in results.decides
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
     assert any("left out of the fit" in point and "NGD (Gram) " in point for point in results.map.points)

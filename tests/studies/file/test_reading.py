@@ -81,6 +81,22 @@ def test_overrides_that_lead_nowhere_are_refused(override, message):
     assert message in str(caught.value)
 
 
+def test_an_optimizer_that_is_given_twice_by_one_text_is_refused(table):
+    """As in Python, where both are one object."""
+    table["training"][0]["optimizers"] = ["sgd"] * 2
+    with pytest.raises(StudyError, match="'sgd' appears more than once"):
+        make_study(table)
+
+
+def test_a_label_may_hold_a_table_and_two_of_one_table_are_refused(table):
+    labels = ["tngd[device={base='paper'}]", "tngd[device={base='board'}]"]
+    table["training"][0]["optimizers"] = labels
+    assert make_study(table).training[0].optimizers == tuple(labels)
+    table["training"][0]["optimizers"] = [*labels, 'tngd[device={base="paper"}]']
+    with pytest.raises(StudyError, match="appears more than once, as"):
+        make_study(table)
+
+
 def test_overrides_reach_every_place():
     loaded = load_study(
         "smoke", ["execution.workers=5", "cost.size.repetitions=7", "optimizer.tngd.start=zero"]

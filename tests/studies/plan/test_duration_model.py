@@ -104,6 +104,29 @@ def test_a_timed_step_decides_at_its_size_and_scales_the_formula_at_others():
     assert not model.is_timed(SGD, replace(SMALL, problem="mnist-mlp"), "cost")
 
 
+@pytest.mark.parametrize("measured_s", [0.05, 0.4])
+def test_a_step_of_what_describes_no_cost_is_taken_as_timed_and_elsewhere_from_below(measured_s):
+    model = DurationModel(
+        probes=(replace(probe(SGD, measured_s=measured_s), described=False),), step_limit=1.0
+    )
+    gradient_s = 0.1 - STEP_OVERHEAD_S
+    for parameters, step in ((1000, measured_s), (10_000, max(measured_s, gradient_s)), (500, gradient_s)):
+        instance = replace(SMALL, parameters=parameters)
+        found = model.trained(SGD, instance, gradient_s, 50, 3, 0.2)
+        assert found == pytest.approx(TURN_START_S + 0.5 + 50 * step + 0.6)
+        assert model.is_timed(SGD, instance, "training") is (parameters == 1000)
+
+
+def test_a_step_beyond_the_limit_of_what_describes_no_cost_is_not_planned():
+    model = DurationModel(probes=(replace(probe(SGD, measured_s=2.0), described=False),), step_limit=1.0)
+    for parameters in (1000, 10_000):
+        instance = replace(SMALL, parameters=parameters)
+        assert model.trained(SGD, instance, 0.1, 50, 3, 0.2) == 0.0
+        assert model.timed(SGD, instance, 0.1, section(20, 2, 100.0), 0.1, 0.1) == 0.0
+        assert model.inspected(SGD, instance, 0.1) == 0.0
+        assert not model.is_timed(SGD, instance, "training")
+
+
 def test_a_simulated_training_has_a_step_of_its_own_and_seeds_and_processes_share_one():
     tngd = OptimizerConfig("tngd", "tngd", {}, simulated=True)
     step, other = Step.of(tngd, SMALL, "training"), Step.of(tngd, SMALL, "cost")

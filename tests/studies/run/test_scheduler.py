@@ -24,6 +24,7 @@ from tests.studies.recorder import (
     tell_processors,
 )
 from tngd_bench.measure import cpu_affinity
+from tngd_bench.measure.step_limit import Deadline
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
 from tngd_bench.studies.file.schema import Execution
@@ -143,7 +144,7 @@ def test_a_worker_beyond_the_deadline_that_it_announced_is_stopped_with_its_reas
     while not worker.poll():
         wait_for_any([worker])
     assert (worker.ending, worker.turn) == ("slow-step", "yours"), "a deadline taken back ends nothing"
-    assert worker.value == ("stopped after more than 7 s per iteration", 7.0)
+    assert worker.value == Deadline(0.05, "stopped after more than 7 s per iteration", 7.0)
 
 
 def test_sizes_are_timed_in_ascending_order_whatever_the_study_lists(table, plan_of):

@@ -45,7 +45,7 @@ def _unpaired(own: Sequence[list[Array]], level: float) -> Ratio:
     """Return the ratio of two optimizers from their quotients by process, the denominator's first."""
     logs = [np.log([np.median(block) for block in each]) for each in own]
     value = float(np.exp(logs[1].mean() - logs[0].mean()))
-    pairs, processes = (min(map(counted, own)) for counted in (lambda each: sum(map(len, each)), len))
+    pairs, processes = min(sum(map(len, each)) for each in own), min(map(len, own))
     if processes < 2:
         return Ratio(value, value, value, pairs, processes, 1.0)
     found = mean_difference(*logs)

@@ -19,17 +19,17 @@ LEAST_SLOWDOWN = 1.25
 
 @dataclass(frozen=True)
 class SlowFormat:
-    """Products of an optimizer in a slow `format`, of the inspected sizes where they are slow.
+    """Products of an optimizer in a slow `format`, the largest values of so many `inspections` that found it slow.
 
-    `share` of all operations, the largest, NaN where not all were counted; `slowdown`, the largest, are the seconds
-    over those of the same in float32. `sizes`: at how many.
+    `share` is that of all operations, NaN where not all were counted. `slowdown` are the seconds over those of the same
+    products in float32. `machines`: on how many the optimizers with such products were timed.
     """
 
     method: str
     format: str
     share: float
     slowdown: float
-    sizes: int
+    inspections: int
     machines: int = 1
 
     @property
@@ -37,7 +37,7 @@ class SlowFormat:
         """Return what the times of the optimizer say, and what they do not."""
         entry = registry.recorded(self.method)
         name = self.method if entry is None else entry.title
-        up_to = "up to " if self.sizes > 1 else ""
+        up_to = "up to " if self.inspections > 1 else ""
         part = (
             "operations"
             if pd.isna(self.share)
@@ -73,6 +73,6 @@ def _largest(pairs: Sequence[tuple[float, float]], place: int) -> float:
     return float(pd.Series([pair[place] for pair in pairs]).max())
 
 
-def told(found: Collection[SlowFormat], methods: Collection[str]) -> str:
+def sentences(found: Collection[SlowFormat], methods: Collection[str]) -> str:
     """Return the sentences on those of `found` whose optimizer is among `methods`, "" without any."""
     return " ".join(each.sentence for each in found if each.method in methods)

@@ -37,11 +37,6 @@ class Lead:
     choices: int = 1
 
     @property
-    def decided(self) -> bool:
-        """Whether the lead is confirmed."""
-        return self.ratio is not None and self.ratio.decided
-
-    @property
     def p(self) -> float:
         """Chance of such a lead where nobody leads: in this run, or with the shift of another run.
 
@@ -71,7 +66,7 @@ class JudgedLead(Lead):
             return "no other measured"
         if self.ratio is None or not self.ratio.tested:
             return "untested"
-        if not self.decided:
+        if not self.ratio.decided:
             return "lead over the runner-up not confirmed"
         if self.ratio.value < math.exp(2.0 * self._error(self.ratio)):
             return WITHIN_SPREAD
@@ -90,9 +85,9 @@ def duel(
 ) -> tuple[str, Lead] | None:
     """Return the quickest device of all `sections` at one size, and the lead between it and digital rivals.
 
-    Rivals are the digital second-order optimizers of all sections, those too that no device was timed beside. Whichever
-    side has the shortest median leads. The quickest of the other side is met by the quickest that was timed beside it,
-    in pairs, if that is ahead of it; else by the quickest of all sections. None where there is no device or no rival.
+    Rivals are the digital second-order optimizers of all sections, those too that no device was timed beside. The side
+    with the shortest median leads, by its quickest. Where those are rivals and one that was timed beside the device is
+    ahead of it, their pairs are the test. None where there is no device or no rival.
     """
     every = pd.concat(sections)
     ranked = by_median(every)
@@ -102,9 +97,11 @@ def duel(
         return None
     size = int(every[c.PARAMETERS].iloc[0])
     ahead, behind = sorted((devices, rivals), key=lambda labels: ranked.index(labels[0]))
-    beside = pd.concat([part for part in sections if behind[0] in set(part[c.OPTIMIZER])])
-    near = next((label for label in by_median(beside) if label in ahead), ahead[0])
-    for leader in (near, ahead[0]):
+    near = ahead[0]
+    if ahead is rivals:
+        beside = pd.concat([part for part in sections if behind[0] in set(part[c.OPTIMIZER])])
+        near = next((label for label in by_median(beside) if label in rivals), near)
+    for leader in dict.fromkeys((near, ahead[0])):
         ratio = ratio_in_sections(sections, behind[0], leader)
         if ratio is None or ratio.value >= 1.0:
             return devices[0], Lead(size, leader, behind[0], ratio, run_spread, choices=len(ahead))

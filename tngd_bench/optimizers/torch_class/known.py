@@ -56,7 +56,7 @@ KNOWN: Mapping[str, Known] = {
         },
     ),
     "pytorch_optimizer:ScalableShampoo": Known(
-        style=Style("#8a1c1c", "#ff9e9e", "4"),
+        style=Style("#8a1c1c", "#ff9e9e", "|"),
         ranges={
             "lr": SearchRange(1e-3, 1.0, "a layer's step has the length that SGD's would have"),
             "beta1": BETA1,

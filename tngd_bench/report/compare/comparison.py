@@ -115,12 +115,8 @@ def _processor_words(found: TwoStores) -> str:
 
 def _training_words(found: TwoStores) -> str:
     training = found.training
-    if found.studies[0] != found.studies[1]:
-        first, second = found.studies
-        return (
-            "Not compared by seed: start and batches derive from the name of the study, and these are "
-            f"“{first}” and “{second}”."
-        )
+    if found.unpaired:
+        return f"Not compared by seed: {found.unpaired}."
     unlike = f" Not compared, as other data were trained or evaluated on: {', '.join(found.unlike)}."
     unlike = unlike if found.unlike else ""
     if training.empty:

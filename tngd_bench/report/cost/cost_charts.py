@@ -61,7 +61,7 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
         "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. "
         f"{device_title(infos, set(part[c.OPTIMIZER]))}: measured digital + modelled device"
         + ("; the dotted line is its measured digital part alone." if dotted else ".")
-        + charting.beside(results.about_formats(set(part[c.OPTIMIZER]))),
+        + charting.appended(results.about_formats(set(part[c.OPTIMIZER]))),
         figure,
         part.reset_index(drop=True),
     )
@@ -116,7 +116,7 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
         "Median of ratios paired within one process and repetition, with 95 % t-intervals over processes. For "
         f"{device_title(infos, set(part[c.OPTIMIZER]))} the "
         "numerator is measured digital + modelled device; the table has its measured part alone."
-        + charting.beside(results.about_formats(set(part[c.OPTIMIZER]))),
+        + charting.appended(results.about_formats(set(part[c.OPTIMIZER]))),
         figure,
         part.reset_index(drop=True),
     )
@@ -252,7 +252,8 @@ def scaling_chart(results: Results, series: CostSeries) -> Chart:
         f"Cost against {series.sign}, by kind of cost ({series.where})",
         _growth_alt(series, shown, infos),
         "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
-        "alone; no ratio mixes the columns." + charting.beside(results.about_formats(set(part[c.OPTIMIZER]))),
+        "alone; no ratio mixes the columns."
+        + charting.appended(results.about_formats(set(part[c.OPTIMIZER]))),
         figure,
         part[columns].reset_index(drop=True),
     )

@@ -69,7 +69,7 @@ def step_chart(results: Results) -> Chart | None:
         f"Time of one step on {first[c.PROBLEM]} at {size}, the quickest first: {told}.",
         "Medians, the quickest setting of each. Plain: measured on this machine. Hatched: the modelled device. Of the "
         "sizes with the most families of optimizers and processes enough for a test this is the largest."
-        + charting.beside(results.about_formats(set(rows[c.OPTIMIZER]))),
+        + charting.appended(results.about_formats(set(rows[c.OPTIMIZER]))),
         figure,
         rows.reset_index(drop=True),
     )

@@ -138,7 +138,7 @@ def folded(text: str, characters: int = 26) -> str:
     return textwrap.fill(together, characters, break_on_hyphens=False).replace("\u00a0", " ")
 
 
-def beside(note: str) -> str:
+def appended(note: str) -> str:
     """Return a note as it follows a caption, "" for none."""
     return f" {note}" if note else ""
 

@@ -112,21 +112,25 @@ def what_if_section(view: MapView, panel: Callable[[], PanelData | None]) -> tup
 
 
 def decides(view: MapView, use: DeviceUse) -> str:
-    """Return the longest part of the device's iteration at the largest measured size, and the break-even link rate."""
+    """Return the longest part of the device's iteration at one size, and the break-even link rate.
+
+    The size is the largest N at the b and d_z of the maps; where the device was not timed there, the largest of all.
+    """
     calibrations, summary, name = view.calibrations, view.results.cost_summary, view.device_name
     timed = c.only(summary, problem=calibrations.counts.problem, optimizer=calibrations.device_label)
     main = {size: calibrations.main[size] for size in (c.BATCH_SIZE, c.OUTPUTS)}
     here = c.only(timed, **main)
     own = (timed if here.empty else here).sort_values(c.PARAMETERS, kind="stable").iloc[-1]
-    beside = summary[(summary[SETTING] == own[SETTING]).all(axis=1)].sort_values(
+    chosen = "the largest timed" if here.empty else "the largest timed at the b and d_z of the maps"
+    where = f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} ({chosen})"
+    there = summary[(summary[SETTING] == own[SETTING]).all(axis=1)].sort_values(
         "total_median_s", kind="stable"
     )
-    exact = beside[beside[c.OPTIMIZER].isin(break_even.exact_labels(calibrations))]
+    exact = there[there[c.OPTIMIZER].isin(break_even.exact_labels(calibrations))]
     if pd.isna(own["total_median_s"]):
         return (
-            f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} {name} takes at least "
-            f"{quantities.seconds(float(own['at_least_s']))}; its device states no time for "
-            f"{quantities.items(use.not_stated)}, so that what decides is not known."
+            f"{where} {name} takes at least {quantities.seconds(float(own['at_least_s']))}; its device states no time "
+            f"for {quantities.items(use.not_stated)}, so that what decides is not known."
         )
     parts = {
         "its host (measured)": float(own["digital_median_s"]),
@@ -135,9 +139,8 @@ def decides(view: MapView, use: DeviceUse) -> str:
     }
     longest = max(parts, key=lambda part: parts[part])
     head = (
-        f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])}, "
-        f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))} go to "
-        f"{longest}"
+        f"{where}, {quantities.seconds(parts[longest])} of {name}'s "
+        f"{quantities.seconds(float(own['total_median_s']))} go to {longest}"
     )
     if exact.empty:
         return f"{head}. No exact natural gradient was timed there."
@@ -150,10 +153,10 @@ def decides(view: MapView, use: DeviceUse) -> str:
         if rate is None
         else f"It is as fast as {rival_name} at {quantities.bit_rate(rate)}"
     )
-    quickest = view.infos[str(strongest_digital(beside.assign(total_s=beside["total_median_s"]), view.infos))]
+    quickest = view.infos[str(strongest_digital(there.assign(total_s=there["total_median_s"]), view.infos))]
     if rate is not None and quickest.label != rival[c.OPTIMIZER]:
         least = _rate(
-            view, use, own, float(c.only(beside, optimizer=quickest.label)["total_median_s"].iloc[0])
+            view, use, own, float(c.only(there, optimizer=quickest.label)["total_median_s"].iloc[0])
         )
         at = "at no link rate" if least is None else f"at {quantities.bit_rate(least)}"
         level += f", and as {quickest.title}, the quickest digital one there, {at}"

@@ -103,7 +103,7 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else "")
         + lost
-        + (charting.beside(results.about_formats(present)) if against == "time" else ""),
+        + (charting.appended(results.about_formats(present)) if against == "time" else ""),
         figure,
         bands.reset_index(drop=True),
     )
@@ -210,7 +210,7 @@ def profile_chart(results: Results, case: tuple[str, str, pd.DataFrame]) -> Char
         f"{quantities.percent(profile['untold'].iloc[0])} the evaluations do not tell who was first.",
         "Dolan-Moré profile up to τ = 4. A miss is within no factor. A task that nobody solved lowers all curves. A "
         "task is won by the optimizer that an evaluation shows at the target before all others. At τ = 1 the curves "
-        "count ties too." + charting.beside(results.about_formats(timed)),
+        "count ties too." + charting.appended(results.about_formats(timed)),
         figure,
         profile.reset_index(drop=True),
     )
@@ -261,7 +261,7 @@ def level_chart(results: Results, case: tuple[CurveMetric, str, pd.DataFrame]) -
         f"Median time to reach each level of {title}. Best level reached by the median seed: {words}.",
         "Median and quartiles over seeds of the time at which a level is first reached. A seed that never does "
         "counts as ∞, so a line ends where half of the seeds miss."
-        + charting.beside(results.about_formats(set(part[c.OPTIMIZER]))),
+        + charting.appended(results.about_formats(set(part[c.OPTIMIZER]))),
         figure,
         part,
     )

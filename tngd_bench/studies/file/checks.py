@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
@@ -134,11 +134,12 @@ class _Checks:
         seen: dict[object, str] = {}
         for label in labels:
             read = read_label(label)
-            first = seen.setdefault((read.name, read.tuned, frozenset(read.settings.items())), label)
-            if first is not label:
-                again = "" if first == label else f", as {first!r}"
+            meaning = read.name, read.tuned, _hashable(read.settings)
+            if meaning in seen:
+                again = "" if seen[meaning] == label else f", as {seen[meaning]!r}"
                 key = shown_path(path, self.table.table)
                 raise self.table.error(path, f"{key}: {label!r} appears more than once{again}")
+            seen[meaning] = label
 
     def _check_sweeps(self, section: TrainingSection, labels: Iterable[str], path: KeyPath) -> None:
         sweeps = section.sweep or ()
@@ -161,6 +162,13 @@ class _Checks:
 def _in_file_names(section: str) -> str:
     """Return a section's name as figures are called after it, where A and a, and _ and -, are one."""
     return section.lower().replace("_", "-")
+
+
+def _hashable(value: object) -> object:
+    """Return a value of a setting in a form that can be looked up; tables have no order."""
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(each)) for key, each in value.items())
+    return value
 
 
 def _trials_of_cost(section: CostSection) -> int:

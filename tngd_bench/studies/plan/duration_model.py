@@ -153,7 +153,7 @@ class DurationModel:
             least = probe.measured_s if here else self._least(step)
             if least > self.step_limit:
                 return _Known(stopped=True)
-            factor = max(least, seconds) / (seconds + STEP_OVERHEAD_S)
+            factor = (least if here else max(least, seconds)) / (seconds + STEP_OVERHEAD_S)
         return _Known(factor, probe.made_s, probe.before_s if here else None)
 
     def _least(self, step: Step) -> float:

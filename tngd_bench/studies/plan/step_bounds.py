@@ -1,10 +1,9 @@
 """Lower bounds of the steps of optimizers without a description of their cost, from the steps measured so far.
 
 A plan cannot say what such an optimizer takes; its smaller sizes can, once they are timed. A step takes no less at a
-larger size. Along N it grows at least as its last two sizes say: seconds that are convex in N lie above the line
-through both, and above the smaller one in proportion to N. The lower of the two is taken, so that neither a fixed
-overhead nor a noisy difference makes a bound that is none. A trial whose bound exceeds the study's limit per iteration
-is skipped.
+larger size. Along N seconds are convex, so that they lie above the line through the two largest sizes seen. Where noise
+makes that line too steep, the seconds of the largest in proportion to N are less, and taken in its place. A trial whose
+bound exceeds the study's limit per iteration is skipped.
 """
 
 import math

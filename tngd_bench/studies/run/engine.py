@@ -25,9 +25,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a job: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
+    """End of a job; `turn` is the optimizer at work when it ended, `machine` the class of the machine that it ran on.
 
-    `machine` is the class of the machine that it ran on.
+    `value`: entries where it is "done", the announced `Deadline` where a step went beyond it, else the reason.
     """
 
     ending: Ending

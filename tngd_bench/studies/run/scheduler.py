@@ -32,11 +32,7 @@ from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9
 _GIGABYTE = 1e9
-_STATUS: Mapping[str, TrialStatus] = {
-    "timed-out": "timed-out",
-    "slow-step": "timed-out",
-    "out-of-memory": "out-of-memory",
-}
+_STATUS: Mapping[str, TrialStatus] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
 
 
 class Listener(Protocol):
@@ -136,11 +132,8 @@ class _ResultWriter:
         return self.plan.identities
 
     def write_outcome(self, job: Job, outcome: Outcome) -> tuple[Sequence[Entry], Job | None]:
-        """Write what a job brought and return it, with the job to run again when one optimizer took several down."""
-        trial, (reason, least_s) = job.trial, (str(outcome.value), None)
-        if outcome.ending == "slow-step":
-            reason, least_s = outcome.value
-        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), reason, least_s)
+        """Write the entries of a job and return them, with the job to run again where one optimizer ended a block."""
+        trial, skip = job.trial, _skip_reason(outcome)
         if outcome.ending == "done":
             entries = outcome.value
         elif isinstance(trial, CostBlock) and outcome.turn is not None:
@@ -176,6 +169,13 @@ class _ResultWriter:
         }
         self.store.write_trial(job.key, content)
         self.listener.finished(self.plan.trials[job.key], entries)
+
+
+def _skip_reason(outcome: Outcome) -> SkipReason:
+    """Return why a job that is not done has no result."""
+    if outcome.ending == "slow-step":
+        return SkipReason("timed-out", outcome.value.reason, outcome.value.least_step_s)
+    return SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
 
 
 def _noted(plan: Plan, store: Store) -> EnoughProcesses:

@@ -147,7 +147,7 @@ class Worker:
 
     `files` are those of this process where none are given. `turn` is the optimizer that it said last it was working on.
     Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason; of a
-    "slow-step", beyond the deadline that the worker announced, the reason and the seconds of an iteration at least.
+    "slow-step" the deadline that the worker announced and went beyond.
     """
 
     def __init__(
@@ -165,7 +165,8 @@ class Worker:
         self._limits = limits
         self.deadline = time.monotonic() + limits.seconds
         self.turn: str | None = None
-        self._steps: Deadline | None = None
+        self._announced: Deadline | None = None
+        self._step_deadline = math.inf
         self._held: Counter[str | None] = Counter()
         self._resident = 0
         self.ending: Ending | None = None
@@ -202,7 +203,8 @@ class Worker:
                 elif what == "resident":
                     self._hold(value)
                 elif what == "steps":
-                    self._steps = value and (time.monotonic() + value[0], *value[1:])
+                    self._announced = value
+                    self._step_deadline = math.inf if value is None else time.monotonic() + value.seconds
                 else:
                     self.ending, self.value = what, value
         except (EOFError, OSError):
@@ -214,9 +216,9 @@ class Worker:
         if self.ending is None and time.monotonic() > self.deadline:
             self.stop()
             self.ending, self.value = "timed-out", f"stopped after {limits.seconds:g} s, the limit of a trial"
-        if self.ending is None and self._steps is not None and time.monotonic() > self._steps[0]:
+        if self.ending is None and time.monotonic() > self._step_deadline:
             self.stop()
-            self.ending, self.value = "slow-step", self._steps[1:]
+            self.ending, self.value = "slow-step", self._announced
         if self.ending is None and (resident := self._memory.resident()) > limits.memory_bytes:
             self.stop()
             self._hold(resident)
