@@ -33,6 +33,11 @@ NOISE_SCALE, NOISE_MARGIN = 1.375, 100.0
 """Scale of the pass that shows the rounding, and how many times as much a block's own may be."""
 
 
+def coarsest(*dtypes: torch.dtype) -> torch.dtype:
+    """The least precise of these: outputs may be float32 where the layers compute in bfloat16."""
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+
+
 class FallbackWarning(UserWarning):
     """A layer's rule does not hold for how the model uses it: its rows come from a slower source."""
 
@@ -158,15 +163,15 @@ class Reference:
     `gradients(scale)` makes them for a cotangent times `scale`. A tensor is wrong that differs by √eps of itself and by
     more than the rounding of what it was computed from: 100 eps of its group (a layer's weight and bias), eps of all.
     Where a gradient nearly cancels (a bias before a softmax or a normalisation) that is too little: a second pass,
-    scaled, shows what rounding makes of each tensor. `coarsest` is the least precise dtype that took part.
+    scaled, shows what rounding makes of each tensor. `dtype` is the `coarsest` that took part.
     """
 
-    def __init__(self, gradients: Callable[[float], Sequence[Tensor]], coarsest: torch.dtype) -> None:
+    def __init__(self, gradients: Callable[[float], Sequence[Tensor]], dtype: torch.dtype) -> None:
         self._gradients = gradients
         self._expected = gradients(1.0)
         on_gpu = bool(self._expected) and self._expected[0].device.type == "cuda"
-        self._eps = torch.finfo(coarsest).eps
-        if on_gpu and coarsest == torch.float32:
+        self._eps = torch.finfo(dtype).eps
+        if on_gpu and dtype == torch.float32:
             self._eps = max(self._eps, TF32_EPS)
         self._norms = [_norm(piece) for piece in self._expected]
         self._whole = math.hypot(*self._norms)

@@ -22,7 +22,7 @@ from tngd_bench.curvature.reverse import batched_pass, reverse_gradients
 from tngd_bench.curvature.rows.blocks import Block, ExplicitBlock, Slot
 from tngd_bench.curvature.rows.layer_rules import layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.rows.matrix_products import product_uses
-from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, signature
+from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, coarsest, signature
 from tngd_bench.resources import available_memory_bytes
 
 MEMORY_FRACTION = 0.5
@@ -130,7 +130,7 @@ class FactorSource:
         cotangent = cotangent.to(self.outputs.dtype)
         reference = Reference(
             lambda scale: reverse_gradients(self.outputs, self.parameters.tensors, scale * cotangent),
-            self.outputs.dtype,
+            coarsest(self.outputs.dtype, self.parameters.dtype),
         )
         if not reference.is_finite:
             return None

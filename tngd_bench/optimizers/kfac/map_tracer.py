@@ -27,7 +27,7 @@ from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, check_outputs, run_model
 from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
 from tngd_bench.curvature.rows.layer_rules import trained_parameters
-from tngd_bench.curvature.verification import Reference, Verification, signature
+from tngd_bench.curvature.verification import Reference, Verification, coarsest, signature
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class MapTracer:
         tensors = self.parameters.tensors
         reference = Reference(
             lambda scale: reverse_gradients(loss, tensors, torch.full_like(loss, scale)),
-            loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype,
+            coarsest(loss.dtype, self.parameters.dtype),
         )
         if not reference.is_finite:
             return maps
