@@ -14,7 +14,7 @@ from tests.curvature.test_verification import dense_oracle
 from tests.curvature.wild_models import F64, Module, seeded
 from tngd_bench.curvature import GGN, FallbackWarning, Verification
 from tngd_bench.curvature.route import Route
-from tngd_bench.curvature.verification import Reference
+from tngd_bench.curvature.verification import PATIENCE, Reference
 from tngd_bench.optimizers import KFAC, NGD
 from tngd_bench.optimizers.natural import DivergedError
 
@@ -93,6 +93,27 @@ def test_a_parameter_without_a_gradient_is_waited_for_and_no_other() -> None:
         assert verification.due("a kind", reorders=False) is due
         if norms is not None:
             verification.conclude("a kind", norms)
+
+
+@pytest.mark.parametrize("interval", [None, 100])
+def test_a_gradient_that_stays_zero_is_waited_for_at_each_step_for_a_while(interval: int | None) -> None:
+    """As of a layer behind a mask: a check at each step for ever would cost more than the steps themselves."""
+    verification, checked = Verification(interval), []
+    for step in range(1, 71):
+        if verification.due("a kind", reorders=False):
+            checked.append(step)
+            verification.conclude("a kind", {"a": 1.0, "b": 0.0})
+    assert checked == [*range(1, PATIENCE + 1), 32, 64]
+    verification.conclude("a kind", {"b": 1.0})
+    later = [step for step in range(71, 257) if verification.due("a kind", reorders=False)]
+    assert later == ([] if interval is None else [128, 228, 256])
+
+
+def test_a_batch_that_is_not_finite_is_waited_out_however_long() -> None:
+    verification = Verification(None)
+    assert all(verification.due("a kind", reorders=False) for _ in range(4 * PATIENCE))
+    verification.conclude("a kind", {"a": 1.0})
+    assert not verification.due("a kind", reorders=False)
 
 
 def test_a_rule_whose_value_is_no_number_is_wrong() -> None:

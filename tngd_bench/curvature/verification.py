@@ -23,6 +23,9 @@ from tngd_bench.curvature.rows.blocks import Block, Slot
 
 OPTIMIZER_INTERVAL = 100
 """Steps of an optimizer between two checks while nothing changes: 1 % of a reverse pass a step."""
+PATIENCE = 16
+"""Factors of a kind at each of which a gradient that was zero is waited for; one that stays zero for ever, as of a
+layer behind a mask, then costs no check beside the others."""
 TF32_EPS = 2.0**-11
 """Rounding of float32 matrix products on a GPU, where TF32 may be on."""
 SMALL = 1e-3
@@ -64,9 +67,10 @@ class Verification:
     Notes
     -----
     A batch that was indexed or sorted inside the model is checked each time. A check says nothing of a parameter whose
-    gradient is zero, and nothing at all where gradients are not finite: it is made again with the next factor until
-    all have been seen. What failed once is not tried again. Nothing is checked while `paused`, for timings; what is
-    made `ahead` of the steps does not count as one of them.
+    gradient is zero: it is made again with the next factor until all have been seen, up to factor 16 of a kind, and
+    then at 32, 64, …. It says nothing at all where gradients are not finite, and is made until they are. What failed
+    once is not tried again. Nothing is checked while `paused`, for timings; what is made `ahead` of the steps does not
+    count as one of them.
     """
 
     def __init__(self, interval: int | None = 1) -> None:
@@ -93,7 +97,8 @@ class Verification:
         seen = self._seen[key] = self._seen.get(key, 0) + (not self.ahead)
         early = seen > 1 and seen & (seen - 1) == 0
         late = self.interval is not None and (early or self._since >= self.interval)
-        if not (late or reorders or key in self._open):
+        waits = key in self._open and (self._open[key] is None or early or seen <= PATIENCE)
+        if not (late or reorders or waits):
             return False
         self._since = 0
         return True
