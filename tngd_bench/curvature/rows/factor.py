@@ -62,9 +62,8 @@ class FactorSource:
                     f"two reverse passes disagree for parameter {self._names[id(p)]!r}: the model's backward pass must "
                     "be deterministic and linear in the outputs' gradients"
                 )
-        return list(
-            {id(block): block for block in blocks.values()}.values()
-        )  # a layer's stands under two keys
+        # a layer's stands under the keys of its weight and of its bias
+        return list({id(block): block for block in blocks.values()}.values())
 
     def _layer_blocks(self, first: int, last: int, check: BlockCheck | None) -> dict[int, Block]:
         """Blocks by the layers' own rules, each under the ids of its parameters, without those that fail the check."""
