@@ -24,7 +24,7 @@ from tngd_bench.curvature.rows.blocks import Block, Slot
 OPTIMIZER_INTERVAL = 100
 """Steps of an optimizer between two checks while nothing changes: 1 % of a reverse pass a step."""
 PATIENCE = 16
-"""Factors of a kind at each of which a gradient that was zero is waited for; one that stays zero for ever, as of a
+"""Factors of a kind at each of which a gradient that was hidden is waited for; one that stays so for ever, as of a
 layer behind a mask, then costs no check beside the others."""
 TF32_EPS = 2.0**-11
 """Rounding of float32 matrix products on a GPU, where TF32 may be on."""
@@ -67,10 +67,10 @@ class Verification:
     Notes
     -----
     A batch that was indexed or sorted inside the model is checked each time. A check says nothing of a parameter whose
-    gradient is zero: it is made again with the next factor until all have been seen, up to factor 16 of a kind, and
-    then at 32, 64, …. It says nothing at all where gradients are not finite, and is made until they are. What failed
-    once is not tried again. Nothing is checked while `paused`, for timings; what is made `ahead` of the steps does not
-    count as one of them.
+    gradient is zero or drowns in rounding: it is made again with the next factor until all have been seen, up to factor
+    16 of a kind, and then at 32, 64, …. It says nothing at all where gradients are not finite, and is made until they
+    are. What failed once is not tried again. Nothing is checked while `paused`, for timings; what is made `ahead` of
+    the steps does not count as one of them.
     """
 
     def __init__(self, interval: int | None = 1) -> None:
@@ -103,12 +103,11 @@ class Verification:
         self._since = 0
         return True
 
-    def conclude(self, signature: Hashable, norms: Mapping[str, float]) -> None:
-        """Note a check that was made: the `norms` of the gradients, by parameter, that rules were held against."""
+    def conclude(self, signature: Hashable, hidden: set[str]) -> None:
+        """Note a check that was made, and the parameters by rules of which it says nothing (`Reference.hidden`)."""
         key = hash(signature)
         if key not in self._open:
             return
-        hidden = {name for name, norm in norms.items() if not norm}
         before = self._open[key]
         left = hidden if before is None else hidden & before
         if left:
@@ -188,9 +187,7 @@ class Reference:
 
     def error(self, group: Sequence[int], actual: Sequence[Tensor]) -> float:
         """Largest relative difference of `actual` from the parameters at the positions `group`; 0 within rounding."""
-        relative = self._eps**0.5
-        own = math.hypot(*(self._norms[i] for i in group))
-        floor = max(min(100 * self._eps, relative) * own, self._eps * self._whole)
+        relative, floor = self._eps**0.5, self._floor(group)
         worst = 0.0
         for i, piece in zip(group, actual, strict=True):
             difference = _norm(piece, self._expected[i])
@@ -202,9 +199,15 @@ class Reference:
             worst = max(worst, relative_difference if math.isfinite(difference) else math.inf)
         return worst
 
-    def norm(self, position: int) -> float:
-        """Norm of the gradient of the parameter at a position."""
-        return self._norms[position]
+    def hidden(self, group: Sequence[int]) -> list[int]:
+        """The positions of `group` whose gradients are so small that another would pass for them."""
+        floor = self._floor(group)
+        return [i for i in group if self._norms[i] <= floor]
+
+    def _floor(self, group: Sequence[int]) -> float:
+        """Norm of a difference that may be the rounding of what a group's gradients were computed from."""
+        own = math.hypot(*(self._norms[i] for i in group))
+        return max(min(100 * self._eps, self._eps**0.5) * own, self._eps * self._whole)
 
     @cached_property
     def _noise(self) -> list[float]:
@@ -230,9 +233,9 @@ class BlockCheck:
         block.rmatvec(self._u, self._product)
         return self.reference.error(self._group(block), [slot.of(self._product) for slot in block.slots])
 
-    def norms(self, block: Block) -> dict[int, float]:
-        """Norms of autograd's gradients of a block's parameters, by their positions."""
-        return {i: self.reference.norm(i) for i in self._group(block)}
+    def hidden(self, block: Block) -> list[int]:
+        """The positions of a block's parameters of which the check says nothing."""
+        return self.reference.hidden(self._group(block))
 
     def _group(self, block: Block) -> list[int]:
         return [self._positions[slot.offset] for slot in block.slots]

@@ -143,11 +143,11 @@ def test_statistics_of_a_sample_alone_are_no_constants(affine: bool, size: int) 
 
 
 def test_statistics_by_hand_are_refused_by_name_and_fixed_ones_are_not() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), ByHand(4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), ByHand(4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     x, y = torch.randn(6, 3), torch.tensor([0, 1, 0, 1, 1, 0])
     with pytest.raises(
-        ValueError, match=r"ByHand '1' takes the statistics.*accepted: functional\.batch_norm"
+        ValueError, match=r"ByHand '2' takes the statistics.*accepted: functional\.batch_norm"
     ):
         KFAC(model, nn.CrossEntropyLoss()).step(x, y)
-    model[1].eval()
+    model[2].eval()
     KFAC(model, nn.CrossEntropyLoss()).step(x, y)

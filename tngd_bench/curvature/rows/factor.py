@@ -138,10 +138,8 @@ class FactorSource:
     def _conclude(self, check: BlockCheck, by_rule: Iterable[Block]) -> None:
         """Note the check of these blocks, which rest on rules; what autograd gave itself needs none."""
         assert self.verification is not None
-        norms = {i: norm for block in by_rule for i, norm in check.norms(block).items()}
-        self.verification.conclude(
-            self._signature, {self.parameters.names[i]: norm for i, norm in norms.items()}
-        )
+        hidden = {self.parameters.names[i] for block in by_rule for i in check.hidden(block)}
+        self.verification.conclude(self._signature, hidden)
 
     def _refute(self, failures: Sequence[tuple[list[LayerCall], float]]) -> None:
         if not failures:
@@ -185,7 +183,7 @@ class FactorSource:
         key = (self._signature, "products")  # which say nothing of rules
         if self.verification.due(key, reorders=self._graph.reorders):
             linearization.check_adjoint(self.verification)
-            self.verification.conclude(key, {})
+            self.verification.conclude(key, set())
 
     @cached_property
     def _signature(self) -> Hashable:

@@ -196,8 +196,7 @@ class MapTracer:
         if failed:
             self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
         kept = [one for one in maps if not self.verification.failed(one.names)]
-        held = {
-            name: position[id(p)] for one in kept for name, p in zip(one.names, one.parameters, strict=True)
-        }
-        self.verification.conclude(key, {name: reference.norm(i) for name, i in held.items()})
+        groups = [[position[id(p)] for p in one.parameters] for one in kept]
+        hidden = {self.parameters.names[i] for group in groups for i in reference.hidden(group)}
+        self.verification.conclude(key, hidden)
         return kept
