@@ -64,6 +64,8 @@ def test_errors_of_a_users_own_are_left_as_they_are() -> None:
     for error, forward in ((OwnError, failing), (KeyError, lambda m, x: {}["missing"])):
         with pytest.raises(error):
             NGD(Module(forward, layer=nn.Linear(4, 3)), LOSS).step(X, Y)
+        with pytest.raises(error):
+            NGD(perceptron(), lambda outputs, targets, f=forward: f(None, outputs)).step(X, Y)
 
 
 @pytest.mark.parametrize("make", [NGD, KFAC, TNGD, TKFAC])
@@ -133,8 +135,15 @@ class Called(nn.Module):
         return self.model(self.argument)
 
 
+def bias_alone() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3))
+    model[1].register_parameter("weight", None)
+    return model
+
+
 SPARSE = torch.randn(4, 4, dtype=F64, generator=seeded(4)).relu()
 UNUSUAL: dict[str, tuple[Any, Any, Any]] = {
+    "a normalisation with a bias alone": (bias_alone, X.double(), X.double()),
     "a parameter as the output": (Table, X.double(), X.double()),
     "packed, sorted": (Recurrent, packed(sort=True), packed(sort=True)),
     "packed, not sorted": (Recurrent, packed(sort=False), packed(sort=False)),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tests import oracles
 from tests.curvature.architectures import ARCHITECTURES, CLASSES, LOSSES, case, dense_case
 from tngd_bench.curvature import GGN, PerSampleLoss
+from tngd_bench.curvature.route import Route
 from tngd_bench.curvature.rows.blocks import ExplicitBlock, OuterProductBlock
 
 
@@ -186,13 +187,30 @@ def test_a_loss_that_is_not_convex_is_refused_with_the_sample() -> None:
         GGN(model, PerSampleLoss(lambda z, y: torch.cos(z).sum()), inputs, torch.zeros(5).double())
 
 
-def test_bfloat16_models_get_float32_curvature() -> None:
+class Cast(nn.Module):
+    """Outputs in another precision than that of the layers, as language models give their logits."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
+
+
+@pytest.mark.filterwarnings("error::tngd_bench.curvature.FallbackWarning")
+@pytest.mark.parametrize("outputs", [torch.bfloat16, torch.float32, torch.float64])
+def test_bfloat16_models_get_float32_curvature(outputs: torch.dtype) -> None:
+    """The forward pass itself has 8 bits, in whatever precision its outputs come."""
     model, loss, inputs, targets = case("mlp", "cross-entropy")
-    model.bfloat16()
-    expected = oracles.ggn(copy.deepcopy(model).double(), loss, inputs.bfloat16().double(), targets)
-    ggn = GGN(model, loss, inputs.bfloat16(), targets)
-    assert ggn.gram().dtype == ggn.gradient.dtype == ggn.matvec(ggn.gradient).dtype == torch.float32
-    assert oracles.relative_error(ggn.dense(), expected) < 0.03  # the forward pass itself has 8 bits
+    model = nn.Sequential(model.bfloat16(), Cast(outputs))
+    expected = oracles.ggn(copy.deepcopy(model[0]).double(), loss, inputs.bfloat16().double(), targets)
+    ggn, products = (GGN(model, loss, inputs.bfloat16(), targets) for _ in range(2))
+    products.route = Route("model", "asked for")
+    g = ggn.gradient
+    assert ggn.gram().dtype == g.dtype == ggn.matvec(g).dtype == products.matvec(g).dtype == torch.float32
+    assert oracles.relative_error(ggn.dense(), expected) < 0.03
+    assert oracles.relative_error(products.matvec(g), expected @ g.double()) < 0.03
     assert oracles.relative_error(ggn.dense(), ggn.dense().T) == 0.0
 
 

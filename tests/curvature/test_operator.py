@@ -85,9 +85,8 @@ def test_a_symmetric_product_is_the_product(order: int) -> None:
     matrix = torch.randn(order, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(order))
     found = symmetric_product(matrix)
     assert oracles.relative_error(found, matrix @ matrix.T) < 1e-12
-    assert (
-        oracles.relative_error(found, found.T) < 1e-15
-    )  # to rounding: a library may multiply the two sides unlike
+    # to rounding: a library may multiply the two sides unlike
+    assert oracles.relative_error(found, found.T) < 1e-15
 
 
 def test_a_factor_written_out_has_the_products_of_its_matrices() -> None:

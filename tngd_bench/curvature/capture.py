@@ -91,10 +91,11 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
             len(given) == 1
             and isinstance(given[0], Tensor)
             and isinstance(output, Tensor)
+            and isinstance(module.weight, Tensor)  # which a normalisation may lack beside its bias
             and output.requires_grad
         ):
             seen = given[0]
-            if output.dtype != module.weight.dtype and isinstance(module.weight, Tensor):
+            if output.dtype != module.weight.dtype:
                 raise ValueError(
                     f"{type(module).__name__} returns {output.dtype} from a weight of {module.weight.dtype} "
                     "(torch.autocast inside the model?): curvature needs the parameters' own precision"

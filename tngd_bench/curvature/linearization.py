@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
-from tngd_bench.curvature.verification import Verification
+from tngd_bench.curvature.verification import Verification, coarsest
 
 
 class Linearization:
@@ -70,7 +70,8 @@ class Linearization:
         image, pulled = self.matvec(v).double(), self.rmatvec(u).double()
         left, right = float((image * u.double()).sum()), float(pulled @ v.double())
         size = float(image.norm() * u.double().norm() + pulled.norm() * v.double().norm())
-        if abs(left - right) > torch.finfo(self._outputs.dtype).eps ** 0.5 * size:
+        dtype = coarsest(self._outputs.dtype, self._parameters.dtype)
+        if abs(left - right) > torch.finfo(dtype).eps ** 0.5 * size:
             raise ValueError(
                 "products with J by differentiating the backward pass disagree with the backward pass "
                 f"(⟨u, Jv⟩ = {left:.6g}, ⟨Jᵀu, v⟩ = {right:.6g}): a custom autograd function's backward must itself be "

@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence
 from tngd_bench.curvature.capture import all_modules, kind_of
 from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 
-_OF_TORCH = (RuntimeError, NotImplementedError, IndexError, TypeError)
-"""Kinds of errors of torch's operations; a user's own classes of them are left as they are."""
+TORCH_ERRORS = (RuntimeError, NotImplementedError, IndexError, TypeError)
+"""Kinds of errors of torch's operations; classes derived from them, a user's own or of memory, are left as they are."""
 Inputs = Tensor | Mapping[str, Any] | Sequence[Any]
 """One batch: a tensor, a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`."""
 
@@ -62,8 +62,8 @@ def explaining_failures(model: nn.Module, given: Sequence[Tensor]) -> Iterator[N
     """Turn an error of torch inside the block, a call of the model, into a ValueError that names module and batch."""
     try:
         yield
-    except _OF_TORCH as error:
-        if type(error) not in _OF_TORCH:  # one of a user's own kinds
+    except TORCH_ERRORS as error:
+        if type(error) not in TORCH_ERRORS:
             raise
         modules = {id(module): name for name, module in model.named_modules()}
         inside = [model, *_modules_of(error, modules)][-1]

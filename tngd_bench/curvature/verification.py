@@ -23,6 +23,9 @@ from tngd_bench.curvature.rows.blocks import Block, Slot
 
 OPTIMIZER_INTERVAL = 100
 """Steps of an optimizer between two checks while nothing changes: 1 % of a reverse pass a step."""
+PATIENCE = 16
+"""Factors of a kind at each of which a gradient that was hidden is waited for; one that stays so for ever, as of a
+layer behind a mask, then costs no check beside the others."""
 TF32_EPS = 2.0**-11
 """Rounding of float32 matrix products on a GPU, where TF32 may be on."""
 SMALL = 1e-3
@@ -31,6 +34,11 @@ VALUES_AT_ONCE = 2**17
 """Values that are compared at a time."""
 NOISE_SCALE, NOISE_MARGIN = 1.375, 100.0
 """Scale of the pass that shows the rounding, and how many times as much a block's own may be."""
+
+
+def coarsest(*dtypes: torch.dtype) -> torch.dtype:
+    """The least precise of these: outputs may be float32 where the layers compute in bfloat16."""
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 class FallbackWarning(UserWarning):
@@ -59,9 +67,10 @@ class Verification:
     Notes
     -----
     A batch that was indexed or sorted inside the model is checked each time. A check says nothing of a parameter whose
-    gradient is zero, and nothing at all where gradients are not finite: it is made again with the next factor until
-    all have been seen. What failed once is not tried again. Nothing is checked while `paused`, for timings; what is
-    made `ahead` of the steps does not count as one of them.
+    gradient is zero or drowns in rounding: it is made again with the next factor until all have been seen, up to factor
+    16 of a kind, and then at 32, 64, …. It says nothing at all where gradients are not finite, and is made until they
+    are. What failed once is not tried again. Nothing is checked while `paused`, for timings; what is made `ahead` of
+    the steps does not count as one of them.
     """
 
     def __init__(self, interval: int | None = 1) -> None:
@@ -88,17 +97,17 @@ class Verification:
         seen = self._seen[key] = self._seen.get(key, 0) + (not self.ahead)
         early = seen > 1 and seen & (seen - 1) == 0
         late = self.interval is not None and (early or self._since >= self.interval)
-        if not (late or reorders or key in self._open):
+        waits = key in self._open and (self._open[key] is None or early or seen <= PATIENCE)
+        if not (late or reorders or waits):
             return False
         self._since = 0
         return True
 
-    def conclude(self, signature: Hashable, norms: Mapping[str, float]) -> None:
-        """Note a check that was made: the `norms` of the gradients, by parameter, that rules were held against."""
+    def conclude(self, signature: Hashable, hidden: set[str]) -> None:
+        """Note a check that was made, and the parameters by rules of which it says nothing (`Reference.hidden`)."""
         key = hash(signature)
         if key not in self._open:
             return
-        hidden = {name for name, norm in norms.items() if not norm}
         before = self._open[key]
         left = hidden if before is None else hidden & before
         if left:
@@ -158,15 +167,15 @@ class Reference:
     `gradients(scale)` makes them for a cotangent times `scale`. A tensor is wrong that differs by √eps of itself and by
     more than the rounding of what it was computed from: 100 eps of its group (a layer's weight and bias), eps of all.
     Where a gradient nearly cancels (a bias before a softmax or a normalisation) that is too little: a second pass,
-    scaled, shows what rounding makes of each tensor. `coarsest` is the least precise dtype that took part.
+    scaled, shows what rounding makes of each tensor. `dtype` is the `coarsest` that took part.
     """
 
-    def __init__(self, gradients: Callable[[float], Sequence[Tensor]], coarsest: torch.dtype) -> None:
+    def __init__(self, gradients: Callable[[float], Sequence[Tensor]], dtype: torch.dtype) -> None:
         self._gradients = gradients
         self._expected = gradients(1.0)
         on_gpu = bool(self._expected) and self._expected[0].device.type == "cuda"
-        self._eps = torch.finfo(coarsest).eps
-        if on_gpu and coarsest == torch.float32:
+        self._eps = torch.finfo(dtype).eps
+        if on_gpu and dtype == torch.float32:
             self._eps = max(self._eps, TF32_EPS)
         self._norms = [_norm(piece) for piece in self._expected]
         self._whole = math.hypot(*self._norms)
@@ -178,9 +187,7 @@ class Reference:
 
     def error(self, group: Sequence[int], actual: Sequence[Tensor]) -> float:
         """Largest relative difference of `actual` from the parameters at the positions `group`; 0 within rounding."""
-        relative = self._eps**0.5
-        own = math.hypot(*(self._norms[i] for i in group))
-        floor = max(min(100 * self._eps, relative) * own, self._eps * self._whole)
+        relative, floor = self._eps**0.5, self._floor(group)
         worst = 0.0
         for i, piece in zip(group, actual, strict=True):
             difference = _norm(piece, self._expected[i])
@@ -192,9 +199,15 @@ class Reference:
             worst = max(worst, relative_difference if math.isfinite(difference) else math.inf)
         return worst
 
-    def norm(self, position: int) -> float:
-        """Norm of the gradient of the parameter at a position."""
-        return self._norms[position]
+    def hidden(self, group: Sequence[int]) -> list[int]:
+        """The positions of `group` whose gradients are so small that another would pass for them."""
+        floor = self._floor(group)
+        return [i for i in group if self._norms[i] <= floor]
+
+    def _floor(self, group: Sequence[int]) -> float:
+        """Norm of a difference that may be the rounding of what a group's gradients were computed from."""
+        own = math.hypot(*(self._norms[i] for i in group))
+        return max(min(100 * self._eps, self._eps**0.5) * own, self._eps * self._whole)
 
     @cached_property
     def _noise(self) -> list[float]:
@@ -220,9 +233,9 @@ class BlockCheck:
         block.rmatvec(self._u, self._product)
         return self.reference.error(self._group(block), [slot.of(self._product) for slot in block.slots])
 
-    def norms(self, block: Block) -> dict[int, float]:
-        """Norms of autograd's gradients of a block's parameters, by their positions."""
-        return {i: self.reference.norm(i) for i in self._group(block)}
+    def hidden(self, block: Block) -> list[int]:
+        """The positions of a block's parameters of which the check says nothing."""
+        return self.reference.hidden(self._group(block))
 
     def _group(self, block: Block) -> list[int]:
         return [self._positions[slot.offset] for slot in block.slots]

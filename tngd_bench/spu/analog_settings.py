@@ -69,11 +69,6 @@ class AnalogSettings:
         """Whether a carried start has to be written: the nodes hold one programming's share of x, or a correction."""
         return self.start == "previous" and (self.ensemble > 1 or self.refinements > 0)
 
-    @property
-    def runs(self) -> int:
-        """Relaxations of one programming, each with a right-hand side in and readouts out."""
-        return 1 + self.refinements
-
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> AnalogSettings:
         """The analog settings among others; defaults where they are not given."""

@@ -38,6 +38,8 @@ class Workload:
     modules: int | tuple[int, ...] | None = None
     """Modules with trained parameters, each with a device of its own under `scope="layer"`: their number, or the
     parameters of each; None: as many as layers."""
+    applications: int | None = None
+    """Right-hand sides that each programming answers, as a solver has counted them; None: one, and its refinements."""
 
     def __post_init__(self) -> None:
         for name in ("parameters", "rows"):
@@ -50,6 +52,11 @@ class Workload:
         """A workload whose analog settings are given by name, among `options` for its other fields."""
         analog = {name: options.pop(name) for name in ANALOG_FIELDS if name in options}
         return cls(parameters, rows, AnalogSettings(analog_time, **analog), **options)
+
+    @property
+    def runs(self) -> int:
+        """Relaxations of one programming, each with a right-hand side in and readouts out."""
+        return 1 + self.analog.refinements if self.applications is None else self.applications
 
     @property
     def devices(self) -> int:
@@ -124,7 +131,7 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
 
 def words_on_link(device: DeviceDescription, work: Workload) -> int:
     """Numbers over the link in one iteration, both directions: arrays, right-hand sides and x(0) in, readouts out."""
-    per_programming = array_words(device, work) + 2 * work.analog.runs * work.parameters
+    per_programming = array_words(device, work) + 2 * work.runs * work.parameters
     return work.analog.ensemble * per_programming + state_writes(work) * work.parameters
 
 
@@ -141,7 +148,7 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     give it.
     """
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
-    runs, states = k * analog.runs, state_writes(work)
+    runs, states = k * work.runs, state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     turns = min(device.nodes_per_converter, max(work.sizes))
     items: dict[str, float | None] = {
@@ -175,7 +182,7 @@ def _sums(device: DeviceDescription, work: Workload) -> float:
     """Times that partial sums are formed in an iteration."""
     analog = work.analog
     relaxed = (analog.analog_time + (analog.samples - 1) * analog.spacing) / (work.scale or 1.0)
-    return analog.ensemble * analog.runs * relaxed * (device.partial_sums_per_tau or 0.0)
+    return analog.ensemble * work.runs * relaxed * (device.partial_sums_per_tau or 0.0)
 
 
 PRICED_BY: Mapping[str, str] = MappingProxyType(
@@ -205,7 +212,7 @@ def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
-    runs = k * work.analog.runs
+    runs = k * work.runs
     word = priced(device.link_energy_j_per_bit, device.word_bits)
     cells = device.cells(n, work.rows, work.devices)
     power = relax_power_watt(device, cells)

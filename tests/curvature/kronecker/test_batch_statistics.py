@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -117,12 +118,36 @@ def test_statistics_are_constants_wherever_torch_s_operation_is(kind: Any, scale
     assert oracles.relative_error(optimizer.factors["0.weight"].outputs, wanted) < 1e-10
 
 
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("size", [1, 5])
+def test_statistics_of_a_sample_alone_are_no_constants(affine: bool, size: int) -> None:
+    """Γ before an instance normalisation, or a batch of one, is that of whole derivatives, sample by sample."""
+    torch.manual_seed(0)
+    kind = nn.InstanceNorm1d if size > 1 else nn.BatchNorm1d
+    model = nn.Sequential(
+        nn.Conv1d(3, 4, 2), kind(4, affine=affine), nn.Tanh(), nn.Flatten(), nn.Linear(20, 2)
+    ).double()
+    x, y = torch.randn(size, 3, 6, dtype=torch.float64), torch.arange(size) % 2
+    optimizer = KFAC(model, nn.CrossEntropyLoss(), lr=1e-30, fisher="exact")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AssumptionWarning)
+        optimizer.step(x, y)
+    wanted = torch.zeros(4, 4, dtype=torch.float64)
+    for sample in x:
+        before = model[0](sample[None]).detach().requires_grad_()
+        z = model[1:](before)[0]
+        p = z.detach().softmax(0)
+        rows = torch.stack([torch.autograd.grad(each, before, retain_graph=True)[0][0] for each in z])
+        wanted += torch.einsum("ict,ij,jdt->cd", rows, p.diag() - torch.outer(p, p), rows) / size
+    assert oracles.relative_error(optimizer.factors["0.weight"].outputs, wanted) < 1e-10
+
+
 def test_statistics_by_hand_are_refused_by_name_and_fixed_ones_are_not() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), ByHand(4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), ByHand(4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     x, y = torch.randn(6, 3), torch.tensor([0, 1, 0, 1, 1, 0])
     with pytest.raises(
-        ValueError, match=r"ByHand '1' takes the statistics.*accepted: functional\.batch_norm"
+        ValueError, match=r"ByHand '2' takes the statistics.*accepted: functional\.batch_norm"
     ):
         KFAC(model, nn.CrossEntropyLoss()).step(x, y)
-    model[1].eval()
+    model[2].eval()
     KFAC(model, nn.CrossEntropyLoss()).step(x, y)

@@ -160,6 +160,19 @@ def test_the_bill_is_the_arrays_once_and_a_run_for_each_application() -> None:
     assert found["write_arrays"] == once["write_arrays"]
 
 
+def test_a_gradient_of_zero_needs_no_relaxation() -> None:
+    """The arrays are written before the right-hand side is looked at; nothing is sent to them, and nothing read."""
+    tiles = {"tile_rows": 8, "tile_columns": 8, "partial_sums_per_tau": 1.0, "partial_sum_time_s": 1e-9}
+    device = Device.preset("paper").override(dac_rate_hz=1e6, adc_rate_hz=1e6, **tiles)
+    own, (inputs, _) = model(), batch()
+    optimizer = DeviceCG(own, nn.MSELoss(), 0.1, DAMPING, device=device, samples=2)
+    optimizer.step(inputs, own(inputs).detach())
+    assert optimizer.applications == optimizer.iterations == 0
+    assert optimizer.ledger is not None
+    billed = {name for name, seconds in optimizer.ledger.items.items() if seconds}
+    assert billed == {"write_arrays"}
+
+
 def test_an_unstable_device_ends_the_step_and_leaves_the_parameters() -> None:
     optimizer = made(IDEAL.override(programming_error=0.5))
     before = [p.detach().clone() for p in optimizer.parameters.tensors]

@@ -26,8 +26,12 @@ def uses_batch_statistics(module: nn.Module) -> bool:
 
 
 def statistics_nodes(graph: AutogradGraph) -> list[Node]:
-    """Return the graph's normalisations by batch statistics, of modules and of `functional.batch_norm`."""
-    return [node for node in graph.nodes if _normalises(node)]
+    """Return the graph's normalisations by statistics of several samples, of modules and of `functional.batch_norm`.
+
+    Torch's instance normalisation is a batch normalisation of one sample, which has the channels of all: its statistics
+    couple no samples.
+    """
+    return [node for node in graph.nodes if _normalises(node) and len(node._saved_input) > 1]
 
 
 @contextmanager

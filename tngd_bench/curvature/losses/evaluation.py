@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature.capture import kind_of
 from tngd_bench.curvature.losses.interface import Loss
+from tngd_bench.curvature.model_call import TORCH_ERRORS
 
 
 class PerSampleLoss(nn.Module):
@@ -45,9 +46,9 @@ def evaluate(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
         outputs = outputs.movedim(-1, 1)
     try:
         value = loss(outputs, targets)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, IndexError, TypeError) as error:
+    except TORCH_ERRORS as error:
+        if type(error) not in TORCH_ERRORS:
+            raise
         given = kind_of(targets) if isinstance(targets, Tensor) else type(targets).__name__
         raise ValueError(
             f"loss(outputs, targets) fails for outputs {kind_of(outputs)} and targets {given}: {error}"

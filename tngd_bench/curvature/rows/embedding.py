@@ -52,9 +52,8 @@ class EmbeddingBlock(Block):
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """K over pairs of samples that share a token."""
         b, everywhere = len(self.tokens), self._in_all_samples
-        if (
-            everywhere.numel()
-        ):  # one product for all of them: K is read and written once, not once for each token
+        if everywhere.numel():
+            # one product for all of them: K is read and written once, not once for each token
             panel += (everywhere[first * b :] @ everywhere[first * b : last * b].T).view(panel.shape)
         by_samples = panel.permute(1, 3, 0, 2)  # (b, b, r − first, last − first), a view
         for samples, g in self._by_token:

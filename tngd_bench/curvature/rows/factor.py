@@ -22,7 +22,7 @@ from tngd_bench.curvature.reverse import batched_pass, reverse_gradients
 from tngd_bench.curvature.rows.blocks import Block, ExplicitBlock, Slot
 from tngd_bench.curvature.rows.layer_rules import layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.rows.matrix_products import product_uses
-from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, signature
+from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, coarsest, signature
 from tngd_bench.resources import available_memory_bytes
 
 MEMORY_FRACTION = 0.5
@@ -62,9 +62,8 @@ class FactorSource:
                     f"two reverse passes disagree for parameter {self._names[id(p)]!r}: the model's backward pass must "
                     "be deterministic and linear in the outputs' gradients"
                 )
-        return list(
-            {id(block): block for block in blocks.values()}.values()
-        )  # a layer's stands under two keys
+        # a layer's stands under the keys of its weight and of its bias
+        return list({id(block): block for block in blocks.values()}.values())
 
     def _layer_blocks(self, first: int, last: int, check: BlockCheck | None) -> dict[int, Block]:
         """Blocks by the layers' own rules, each under the ids of its parameters, without those that fail the check."""
@@ -130,7 +129,7 @@ class FactorSource:
         cotangent = cotangent.to(self.outputs.dtype)
         reference = Reference(
             lambda scale: reverse_gradients(self.outputs, self.parameters.tensors, scale * cotangent),
-            self.outputs.dtype,
+            coarsest(self.outputs.dtype, self.parameters.dtype),
         )
         if not reference.is_finite:
             return None
@@ -139,10 +138,8 @@ class FactorSource:
     def _conclude(self, check: BlockCheck, by_rule: Iterable[Block]) -> None:
         """Note the check of these blocks, which rest on rules; what autograd gave itself needs none."""
         assert self.verification is not None
-        norms = {i: norm for block in by_rule for i, norm in check.norms(block).items()}
-        self.verification.conclude(
-            self._signature, {self.parameters.names[i]: norm for i, norm in norms.items()}
-        )
+        hidden = {self.parameters.names[i] for block in by_rule for i in check.hidden(block)}
+        self.verification.conclude(self._signature, hidden)
 
     def _refute(self, failures: Sequence[tuple[list[LayerCall], float]]) -> None:
         if not failures:
@@ -186,7 +183,7 @@ class FactorSource:
         key = (self._signature, "products")  # which say nothing of rules
         if self.verification.due(key, reorders=self._graph.reorders):
             linearization.check_adjoint(self.verification)
-            self.verification.conclude(key, {})
+            self.verification.conclude(key, set())
 
     @cached_property
     def _signature(self) -> Hashable:

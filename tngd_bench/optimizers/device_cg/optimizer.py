@@ -108,14 +108,15 @@ class DeviceCG(NGD):
         self.residual = result.history[-1] if result.history else 0.0
         if layers is not None:
             self._layers = tuple(layers)
-        used = AnalogSettings(
-            self.analog.analog_time,
-            start="zero",
-            samples=self.analog.samples,
-            refinements=max(self.applications, 1) - 1,
+        self._work = Workload(
+            self.parameters.count,
+            ggn.rows,
+            self.analog,
+            answers.device.scale,
+            self._layers,
+            ggn.batch_size,
+            applications=self.applications,
         )
-        batch = self._layers, ggn.batch_size
-        self._work = Workload(self.parameters.count, ggn.rows, used, answers.device.scale, *batch)
         return value, result.solution
 
     def _carried(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, check_outputs, run_model
 from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
 from tngd_bench.curvature.rows.layer_rules import trained_parameters
-from tngd_bench.curvature.verification import Reference, Verification, signature
+from tngd_bench.curvature.verification import Reference, Verification, coarsest, signature
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class MapTracer:
         tensors = self.parameters.tensors
         reference = Reference(
             lambda scale: reverse_gradients(loss, tensors, torch.full_like(loss, scale)),
-            loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype,
+            coarsest(loss.dtype, self.parameters.dtype),
         )
         if not reference.is_finite:
             return maps
@@ -196,8 +196,7 @@ class MapTracer:
         if failed:
             self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
         kept = [one for one in maps if not self.verification.failed(one.names)]
-        held = {
-            name: position[id(p)] for one in kept for name, p in zip(one.names, one.parameters, strict=True)
-        }
-        self.verification.conclude(key, {name: reference.norm(i) for name, i in held.items()})
+        groups = [[position[id(p)] for p in one.parameters] for one in kept]
+        hidden = {self.parameters.names[i] for group in groups for i in reference.hidden(group)}
+        self.verification.conclude(key, hidden)
         return kept

@@ -199,12 +199,11 @@ class KFAC(NaturalOptimizer):
         Values are looked at once for all layers: an accelerator has to be waited for each time.
         """
         owners = [one.map.names[0] for one in passes for _ in one.map.uses]
-        owners += [one.map.names[0] for one in passes]
+        owners += [one.map.names[0] for one in passes if one.rows is not None]
         rows = [one.rows[0] for one in passes if one.rows is not None]
         norms = torch.stack([torch.linalg.vector_norm(each) for each in (*gradients, *rows)])
-        finite = norms.isfinite()
-        if bool((~finite).any()):
-            bad = [name for name, fine in zip(owners, finite.tolist(), strict=True) if not fine]
+        bad = [name for name, fine in zip(owners, norms.isfinite().tolist(), strict=True) if not fine]
+        if bad:
             named = [repr(name) for name in dict.fromkeys(bad)]
             listed = ", ".join(named[:3]) + " …" * (len(named) > 3)
             raise DivergedError(f"the curvature of {listed}", self.iteration)
