@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import pytest
 
 from tngd_bench import __version__
@@ -97,6 +98,28 @@ def test_help_has_examples(here, verb):
     assert found.returncode == 0
     assert "Example" in found.stdout
     assert "  tngd-bench " + " ".join(verb) in found.stdout
+
+
+def shown_commands(command, path=("tngd-bench",)):
+    """Yield every command with its help as a terminal of 80 columns shows it."""
+    context = click.Context(command, info_name=" ".join(path), terminal_width=80, **command.context_settings)
+    yield command, command.get_help(context)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from shown_commands(command.get_command(context, name), (*path, name))
+
+
+def test_help_cuts_nothing_off_and_says_what_each_option_does():
+    from tngd_bench.cli.main import cli
+
+    found = list(shown_commands(cli))
+    assert len(found) > 17
+    for command, text in found:
+        commands = text.partition("\nCommands:\n")[2].partition("\n\n")[0]
+        assert [line for line in commands.splitlines() if line.endswith("...")] == []
+        prose = [line for line in text.splitlines() if "tngd-bench" not in line]
+        assert [line for line in prose if len(line) > 80] == []
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        assert [each.name for each in options if not each.help] == []
 
 
 BAD_INPUT = {

@@ -121,6 +121,19 @@ def test_print_has_no_buttons_and_keeps_figures_as_vectors(visit):
     assert b"/Subtype /Image" not in visit.page.pdf()
 
 
+def test_print_has_the_light_colours_whatever_theme_is_chosen(browser, built):
+    """Browsers leave out the ground when they print: light text would be lost on white paper."""
+    opened = Visit(browser, built.html, color_scheme="dark")
+    opened.page.get_by_role("button", name="Light theme").click()
+    opened.page.get_by_role("button", name="Dark theme").click()
+    opened.page.emulate_media(media="print")
+    ink, paper = opened.page.evaluate(
+        "(style => [style.color, style.backgroundColor])(getComputedStyle(document.body))"
+    )
+    assert (ink, paper) == ("rgb(26, 29, 33)", "rgb(255, 255, 255)")
+    opened.context.close()
+
+
 def test_no_table_is_wider_than_the_paper_folded_ones_neither(browser, built):
     """A4 less the browser's own margins: what is wider is cut off."""
     paper = Visit(browser, built.html, viewport={"width": 718, "height": 1000})
@@ -130,9 +143,10 @@ def test_no_table_is_wider_than_the_paper_folded_ones_neither(browser, built):
     paper.context.close()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(browser, built, width):
+@pytest.mark.parametrize(("width", "text"), [(390, 100), (1280, 100), (768, 200)])
+def test_nothing_is_wider_than_the_screen(browser, built, width, text):
     opened = Visit(browser, built.html, viewport={"width": width, "height": 800})
+    opened.page.evaluate(f"document.documentElement.style.fontSize = '{text}%'")
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     opened.context.close()
 
@@ -168,6 +182,7 @@ def test_the_filter_keeps_rows_that_hold_every_word(visit):
     assert f"{len(texts)} of" in block.get_by_role("status").inner_text()
     block.get_by_role("searchbox").fill("")
     assert rows.count() > len(texts)
+    assert block.get_by_role("status").inner_text() == f"{rows.count()} rows"
 
 
 def test_the_theme_is_the_systems_until_the_reader_chooses_and_is_remembered(browser, built):
@@ -238,6 +253,20 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     assert share(slow) < share(start) <= share(fast)
     panel.get_by_role("button").click()
     assert summary.inner_text() == start
+
+
+def test_the_panel_names_the_quickest_of_the_rivals_that_take_part(visit):
+    """Against the page's own data, with the approximate optimizers and without."""
+    panel = visit.page.locator("#explorer")
+    known = visit.page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
+    place = known["start"]["batch"] * len(known["sizes"]) + known["start"]["size"]
+    every = {label: values[place] for label, values in known["digital"].items() if values[place] is not None}
+    exact = {label: value for label, value in every.items() if label in known["exact"]}
+    assert min(every, key=every.get) not in exact
+    for rivals, called in ((exact, "exact rival"), (every, "rival")):
+        panel.get_by_label("Rivals too").set_checked(rivals is every)
+        best = known["titles"][min(rivals, key=rivals.get)]
+        assert f"{best}, the quickest {called}, at" in panel.locator(".required").inner_text()
 
 
 def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(visit):

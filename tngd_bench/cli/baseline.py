@@ -30,7 +30,7 @@ def command() -> None:
     help="A metric without a figure here, such as 'step time/kfac', whose change is meant too.",
 )
 def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) -> int:
-    """Measure this tree's exact figures and write them into the baseline, with the reason."""
+    """Write this tree's exact figures into the baseline. They are measured, and kept with the reason."""
     from tngd_bench.check.baseline import read_baseline, refuse_unknown, updated, write_baseline
     from tngd_bench.check.gate import MetricFilter, measure_exact
     from tngd_bench.check.study_metrics import study_baseline

@@ -35,7 +35,6 @@ Examples:
   tngd-bench check --baseline benchmarks/baseline.json --baseline main --summary summary.md
   tngd-bench check reports/new --baseline reports/old     two stores of one study
 
-\b
 Exit codes: 0 ok (inconclusive too, without --strict), 1 regression or a changed result, 2 failed, or inconclusive
 under --strict, 3 bad configuration or nothing compared. Summaries are written whatever the code.
 """
@@ -59,7 +58,7 @@ under --strict, 3 bad configuration or nothing compared. Summaries are written w
 @file_option("--junit", mark='name="tngd-bench check"', help="Write JUnit XML to this file.")
 @file_option("--json", "as_json_file", mark='"judgements"', help="Write JSON to this file.")
 def command(summary: Path | None, junit: Path | None, as_json_file: Path | None, **asked: Any) -> int:
-    """Compare this tree, or STORE, with a baseline and say of every metric whether it got worse.
+    """Say of every metric whether it is worse than a baseline. Metrics are those of this tree, or of STORE.
 
     Further STOREs are re-runs of the first: a slowdown counts only when one of them shows it too.
     """

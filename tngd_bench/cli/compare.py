@@ -23,7 +23,7 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 @default_option("--output", type=FOLDER, default=Path("reports/compare"), help="Folder for the page.")
 @open_option
 def command(a: Path, b: Path, output: Path, show: bool) -> int:
-    """Compare the results B with the results A: paired ratios, and what differs in study and environment."""
+    """Compare results B with results A. Ratios are paired; what differs in study and environment is listed."""
     from tngd_bench.studies.store.packed import find_store
 
     stores = [find_store(place) for place in (a, b)]

@@ -29,7 +29,7 @@ Examples:
 def command(
     results: Path, asv_folder: Path | None, commit: str | None, machine: str | None, pyperf_file: Path | None
 ) -> int:
-    """Write RESULTS, a study's output folder, the store in it or a packed store, as asv results or a pyperf suite.
+    """Write stored results for asv or pyperf. RESULTS is a study's output folder, the store in it or a packed store.
 
     Where one of two formats cannot be written the other is; the exit code is that of what went wrong.
     """

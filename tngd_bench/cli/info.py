@@ -9,7 +9,7 @@ from tngd_bench.cli.option_kinds import json_option, print_json
 @click.command(epilog="\b\nExample:\n  tngd-bench info --json\n")
 @json_option
 def command(as_json: bool) -> None:
-    """Show processor, GPU, memory, threads, torch build, linear algebra library, packages and revision."""
+    """Show the machine and software that numbers depend on. From the processor to packages and revision."""
     from tngd_bench.measure.environment import describe_environment, has_gpu
 
     environment = describe_environment("cuda" if has_gpu() else "cpu")

@@ -19,7 +19,7 @@ KINDS = ("problems", "optimizers", "devices", "engines", "studies")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.argument("name", required=False)
 def command(kind: str | None, name: str | None) -> None:
-    """List problems, optimizers, devices, engines and shipped studies; one KIND; or the settings of optimizer NAME."""
+    """List problems, optimizers, devices, engines and studies. One KIND of them, or the settings of optimizer NAME."""
     if name is not None:
         if kind != "optimizers":
             raise click.UsageError(f"a NAME is for `list optimizers NAME`, not for {kind}")

@@ -55,11 +55,9 @@ Examples:
   tngd-bench info --json                this machine and software
   tngd-bench glossary confirmed         what a word of a report means
 
-\b
 Documentation: the folder docs of the repository and of the source distribution, from docs/index.md on;
 `make docs` makes a site of it.
 
-\b
 Exit codes: 0 ok, 1 regression or failed check, 2 failed or interrupted, 3 bad input,
 141 the output was not read to its end.
 """

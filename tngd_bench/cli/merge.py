@@ -26,7 +26,7 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 @flag_option("--keep-old", help="Join results of different revisions of the code too.")
 @flag_option("--compress", "packed", help="Pack the store into one file, store.parquet, to be kept or sent.")
 def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, packed: bool) -> int:
-    """Join the results in each FOLDER or packed store, of one study run in parts or on several machines."""
+    """Join results of one study that ran in parts. Each FOLDER is an output folder or a packed store."""
     from tngd_bench.cli.warnings import tell_ignored
     from tngd_bench.studies.store.merge import merge_stores
 

@@ -21,12 +21,12 @@ On a machine with other work the runs may be too noisy to tell; they then leave 
 
 @click.command(epilog=_EPILOG)
 @study_options(default="null-runs")
-@default_option("--runs", type=click.IntRange(min=2, max=100), default=3)
+@default_option("--runs", type=click.IntRange(min=2, max=100), default=3, help="Number of runs.")
 @click.option("--output", type=FOLDER, help="Folder for the runs.  [default: reports/NAME]")
 def command(
     study: str, profile: str | None, overrides: tuple[str, ...], runs: int, output: Path | None
 ) -> int:
-    """Run STUDY, which must have a cost section, several times with nothing changed, and keep the spread."""
+    """Measure what times shift by from run to run. STUDY runs several times, unchanged; it must time something."""
     from tngd_bench.studies.errors import StudyError
     from tngd_bench.studies.file.reading import load_study
 

@@ -56,7 +56,7 @@ def command(
     as_csv: bool,
     **asked: Any,
 ) -> None:
-    """Show the trials of STUDY with predicted time and memory, what is skipped, and why."""
+    """Show what a study would run, in what time and memory. What would be skipped has its reason."""
     told = [name for name, on in (("--json", as_json), ("--csv", as_csv), ("--all", every_size)) if on]
     if len(told) > 1:
         raise click.UsageError(f"{told[0]} and {told[1]} cannot both be given")

@@ -96,7 +96,7 @@ def command(
     host_watts: float | None,
     show: bool,
 ) -> int:
-    """Write the report of RESULTS, a study's output folder, the store in it or a packed store.
+    """Write a report from stored results. RESULTS is a study's output folder, the store in it or a packed store.
 
     A format written earlier and not asked for now stays if it was made from the same records by the same version, and
     is removed, with a note, if not.

@@ -39,7 +39,7 @@ def command(
     keep_old: bool,
     scheduler: str | None,
 ) -> int:
-    """Run STUDY (a shipped study's name or a .toml file) and write its report."""
+    """Run a study and write its report. STUDY is a shipped study's name or a .toml file."""
     began = time.monotonic()
     from tngd_bench.studies import Study
 

@@ -31,7 +31,6 @@ Examples:
   tngd-bench tune my-study.toml --plan
   tngd-bench tune my-study.toml --set tuning.epochs=0.5 --set execution.workers=2
 
-\b
 Every optimizer is tried with its own settings and with as many drawn from its space, on a
 part of the training data held out for it and on seeds of its own; the best few of each then
 run the whole training on further seeds, which decides. The file tuned.toml that comes of it
@@ -71,7 +70,7 @@ def command(
     fresh: bool,
     keep_old: bool,
 ) -> int:
-    """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
+    """Search settings for the optimizers of a study. STUDY is a shipped study's name or a .toml file."""
     from tngd_bench.studies.tuning.search_study import make_search
 
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]

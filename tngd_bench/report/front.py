@@ -18,7 +18,7 @@ from tngd_bench.studies.store import columns as c
 PICTURES = "pictures"
 """The anchor of the section beside the answer."""
 _MAPS = 2
-"""Maps shown open: the study's device over N and b, without K-FAC and with it."""
+"""Maps shown open: the study's device over N and b, of exact solvers and of all."""
 _SYMBOLS = "N: parameters; b: batch size; d_z: outputs; m = b·d_z: rows."
 _MEMORY = (
     "A device keeps the state of its capacitors from one step to the next, so that a short relaxation goes on from the "

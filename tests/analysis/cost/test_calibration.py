@@ -108,6 +108,23 @@ def test_nothing_to_calibrate_without_a_second_order_optimizer():
     assert calibrate(summary.iloc[:0], trials, known) is None
 
 
+def test_the_problem_is_the_one_of_the_most_sizes_whatever_ran_there():
+    """Three optimizers at three sizes are more rows than one at seven."""
+    few, many = made(sizes=SIZES[:3], problem="elsewhere"), made({"kfac": RATES["kfac"]})
+    frames = (pd.concat(both, ignore_index=True) for both in zip(few[:2], many[:2], strict=True))
+    found = calibrate(*frames, few[2] | many[2])
+    assert found.counts.problem == "digits-mlp"
+    assert list(found.by_label) == ["kfac"]
+
+
+def test_the_planes_are_laid_where_the_most_sizes_lie():
+    """Both batch sizes have the same N; more outputs were measured at the larger one alone."""
+    summary, trials, known = made(sizes=SIZES[:3], batches=(4, 8))
+    wider = summary[(summary["batch_size"] == 8) & (summary["parameters"] == SIZES[0])].assign(outputs=5)
+    found = calibrate(pd.concat([summary, wider], ignore_index=True), trials, known)
+    assert found.main == {"parameters": SIZES[2], "batch_size": 8, "outputs": 10}
+
+
 def test_a_problem_that_is_not_installed_stands_on_square_layers():
     summary, trials, known = made(problem="elsewhere")
     found = calibrate(summary, trials, known)

@@ -123,6 +123,18 @@ def test_a_device_that_leads_is_the_quickest_though_a_slower_one_met_the_rival_i
     assert np.log(lead.ratio.low) <= 1.0 <= np.log(lead.ratio.high)
 
 
+def test_a_lead_by_pairs_says_where_the_medians_tell_the_other_order():
+    """Against numpy's median of the totals of each: noise is as large as the difference, so that both happen."""
+    seen = set()
+    for seed in range(60):
+        own = costs(seed, {"kfac": 0.0, "tngd": 0.05}, processes=2, noise=0.5)
+        _, lead = duel([own], KINDS)
+        middle = {label: np.median(part["total_s"]) for label, part in own.groupby("optimizer")}
+        assert lead.crossed == (lead.optimizer != min(middle, key=middle.get))
+        seen.add(lead.crossed)
+    assert seen == {True, False}
+
+
 def test_two_that_met_neither_each_other_nor_one_sgd_are_compared_by_medians_and_untested():
     known = KINDS | {"sgd": optimizer_info("sgd", "sgd")}
     apart = section(1, {"kfac": -0.7}), section(2, {"ngd-cg": 0.7, "tngd": 0.0})

@@ -147,6 +147,18 @@ def test_what_is_confirmed_is_told_of_the_sizes_that_each_side_leads_at(study, s
     assert ["seemed to have" in each for each in (device, rivals)] == [not each for each in sure]
 
 
+def test_a_size_at_which_pairs_and_medians_tell_different_orders_is_named(study):
+    for size, seconds in ((130, 1.03e-3), (200, 5e-3)):
+        study.cost("ngd-gram", size, 1e-3, spread=0.5)
+        study.cost("tngd", size, seconds, spread=0.5)
+    costs = results_of(study).costs
+    costs = costs[costs["parameters"] == 130].pivot_table("total_s", ["process", "repetition"], "optimizer")
+    by_pairs = (costs["tngd"] / costs["ngd-gram"]).median() < 1.0
+    by_medians = costs["tngd"].median() < costs["ngd-gram"].median()
+    assert by_pairs != by_medians
+    assert "; the medians at 1 size tell the other order)." in answered(study).bottom_line
+
+
 @pytest.mark.parametrize(("links", "sizes"), [((0.0, 9e-3, 0.0), "1 of 3"), ((9e-3, 9e-3, 0.0), "2 of 3")])
 def test_sizes_where_the_device_is_known_from_below_alone_are_not_passed_over(study, links, sizes):
     for size, link in zip((100, 200, 300), links, strict=True):

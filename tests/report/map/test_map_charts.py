@@ -11,6 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map import break_even_charts, map_charts, map_drawing, map_section, map_view
@@ -35,6 +36,20 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     assert (own.loc[bounded, "at_best"] == "tngd").any()
     assert own.loc[~bounded, "at_best"].isna().all()
     assert len(charts["map-links"].figure.axes) == len(map_view.LINKS) + 2
+
+
+def test_maps_of_exact_solvers_and_the_panel_have_the_same_rivals(records):
+    """An optimizer that solves layer by layer takes another step than the exact natural gradient, as K-FAC does."""
+    changed = {
+        name: frame.replace({"kfac": "ngd-layer"})
+        for name, frame in (("trials", records.trials), ("costs", records.costs))
+    }
+    results = Results(dataclasses.replace(records, **changed), clocked=True)
+    view = map_view.MapView(results, results.calibrations)
+    cases = {case.name: set(case.found.labels) for case in map_charts._planes(view)}
+    exact = set(break_even.exact_labels(view.calibrations))
+    assert cases["map-exact-batch"] == exact | {"tngd"}
+    assert "ngd-layer" in set(view.calibrations.digital) - exact
 
 
 def test_axes_are_labelled_and_the_margin_is_m(charts):

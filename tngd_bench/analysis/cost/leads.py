@@ -26,7 +26,8 @@ AMONG_MANY = "not confirmed among so many comparisons"
 class Lead:
     """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it.
 
-    `choices`: of how many it is the quickest, where the runner-up is not simply the next.
+    `choices`: of how many it is the quickest, where the runner-up is not simply the next. `crossed`: the medians of all
+    iterations tell the other order.
     """
 
     parameters: int
@@ -35,6 +36,7 @@ class Lead:
     ratio: iteration_cost.Ratio | None
     run_spread: RunSpread = ASSUMED
     choices: int = 1
+    crossed: bool = False
 
     @property
     def p(self) -> float:
@@ -107,7 +109,7 @@ def duel(
             return devices[0], Lead(size, leader, behind[0], ratio, run_spread, choices=len(ahead))
     # the quickest of both sides, whose paired times tell another order than the medians of all
     ratio = ratio_in_sections(sections, ahead[0], behind[0])
-    return devices[0], Lead(size, behind[0], ahead[0], ratio, run_spread, choices=len(behind))
+    return devices[0], Lead(size, behind[0], ahead[0], ratio, run_spread, len(behind), crossed=True)
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def calibrate(
 ) -> Calibrations | None:
     """Calibrate the second-order optimizers of `summary`, or all; None where none was timed.
 
-    All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
+    All on the problem with the most sizes. Of several variants of one method the one with the plainest label stands
     for it: the counts know methods, not settings.
     """
     second = summary[
@@ -52,8 +52,8 @@ def calibrate(
     ]
     if second.empty:
         return None
-    settings_per_problem = second.groupby(c.PROBLEM)[c.PARAMETERS].count()
-    problem = str(settings_per_problem.sort_values(kind="stable").index[-1])
+    sizes_per_problem = second.drop_duplicates([c.PROBLEM, *c.SIZE])[c.PROBLEM].value_counts(ascending=True)
+    problem = str(sizes_per_problem.sort_index().sort_values(kind="stable").index[-1])
     second = c.only(second, problem=problem)
     chosen: dict[str, str] = {}
     for label in sorted(set(second[c.OPTIMIZER]), key=len):
@@ -77,11 +77,21 @@ def calibrate(
     found = {label: _fitted(label, infos[label], rows, peak) for label, rows in counted.items()}
     if not found:
         return None
-    series = second.groupby([c.BATCH_SIZE, c.OUTPUTS])[c.PARAMETERS].nunique()
-    batch_size, outputs = max(series.index, key=lambda place: int(series[place]))
+    return Calibrations(counts, found, infos, _main_size(second), settings, device_name, run_spread)
+
+
+def _main_size(second: pd.DataFrame) -> dict[str, int]:
+    """Return b and d_z with the most N, of several those with the most sizes on their planes, and the largest N."""
+    sizes = second[c.SIZE].drop_duplicates()
+
+    def rank(place: tuple[int, int]) -> tuple[int, int]:
+        same_b, same_outputs = sizes[c.BATCH_SIZE] == place[0], sizes[c.OUTPUTS] == place[1]
+        return int((same_b & same_outputs).sum()), int((same_b | same_outputs).sum())
+
+    places = sorted(set(zip(sizes[c.BATCH_SIZE], sizes[c.OUTPUTS], strict=True)))
+    batch_size, outputs = max(places, key=rank)
     main = {c.BATCH_SIZE: int(batch_size), c.OUTPUTS: int(outputs)}
-    main[c.PARAMETERS] = int(c.only(second, **main)[c.PARAMETERS].max())
-    return Calibrations(counts, found, infos, main, settings, device_name, run_spread)
+    return main | {c.PARAMETERS: int(c.only(sizes, **main)[c.PARAMETERS].max())}
 
 
 def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:

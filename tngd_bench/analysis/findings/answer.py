@@ -82,6 +82,9 @@ def _bottom_line(results: Results) -> Text:
     with_both = "timed" if every == timed else "timed with both"
     bounds = "; elsewhere the device is known from below only, and nobody leads" if open_sizes else ""
     rival_had = f"a digital second-order optimizer {_had(lost)}"
+    if crossed := sum(each.lead.crossed for each in duels):
+        which = f" at {quantities.number_of(crossed, 'size')}" if len(duels) > 1 else ""
+        bounds += f"; the medians{which} tell the other order"
     if not (won and lost):
         said = _device_had(results, won) if won else f"{rival_had} a shorter step than {_devices(results)}"
         return f"{_at(len(duels), open_sizes, with_both)}, {said} ({_how_sure(duels)}{bounds}).", "", ""

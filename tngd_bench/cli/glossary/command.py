@@ -13,7 +13,7 @@ from tngd_bench.arguments import suggestion
 @click.command(epilog="\b\nExamples:\n  tngd-bench glossary\n  tngd-bench glossary confirmed\n")
 @click.argument("word", nargs=-1)
 def command(word: tuple[str, ...]) -> None:
-    """Say what the words of a report mean: all of them, or those with WORD in them."""
+    """Say what the words of a report mean. All of them, or those with WORD in them."""
     wanted, meanings = " ".join(word), terms()
     found = _found(wanted, meanings)
     if not found:

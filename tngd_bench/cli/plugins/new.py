@@ -29,7 +29,7 @@ Examples:
 @click.argument("kind", type=click.Choice(list(TEMPLATES)))
 @click.argument("name")
 def command(kind: str, name: str) -> None:
-    """Write a template of a KIND of plug-in, or of a study, called NAME, into the current folder."""
+    """Write a template of a plug-in or a study. It is called NAME and goes into the current folder."""
     if not _NAME.fullmatch(name):
         raise click.UsageError(
             f"NAME must be up to 60 letters, digits, _ and -, a letter first, not {name!r}"

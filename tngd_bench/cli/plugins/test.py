@@ -17,8 +17,7 @@ Examples:
 Each check runs in a process of its own. The checks are written in tngd_bench/check/conformance/
 and printed in docs/conformance.md.
 
-\b
-Exit codes: 0 all passed, 1 a check failed, 2 the examination itself failed, 3 bad input.
+Exit codes: 0 all passed, 1 a check failed, 2 the checks could not be run, 3 bad input.
 """
 FAILED_CHECK = 1
 
@@ -31,7 +30,7 @@ FAILED_CHECK = 1
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Limit of a check."
 )
 def command(plugin: str, as_json: bool, seconds: float) -> int:
-    """Check PLUGIN: a FILE.py, a registered name, MODULE:CLASS of an optimizer, or an installed package."""
+    """Check a plug-in or an optimizer. PLUGIN: FILE.py, a registered name, MODULE:CLASS, or a package."""
     from tngd_bench.check.examination import examine, subjects_of
 
     try:

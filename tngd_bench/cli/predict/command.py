@@ -47,7 +47,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
 )
 @flag_option("--json", "as_json", help="Print JSON: one object, or a list of rows with --sweep.")
 def command(swept: str | None, figure: Path | None, as_json: bool, **asked: Any) -> None:
-    """Predict one iteration: the device's ledger, the digital optimizers, the break-even link rate."""
+    """Predict an iteration on a device, and its rivals'. Printed are the bill and the break-even link rate."""
     from tngd_bench.analysis.cost.device_verdict import device_verdict
     from tngd_bench.cli.predict import text
     from tngd_bench.optimizers.roofline_table import as_table

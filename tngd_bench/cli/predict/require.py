@@ -46,7 +46,7 @@ is at least this.
 def command(
     beat: str, factor: float, optimizer: str, copies: int | None, as_json: bool, **asked: Any
 ) -> None:
-    """Say which link, τ, word length, upload or copies reach a target, alone and together, or what stops it."""
+    """Say what a device must reach to be ahead. Link, τ, words, upload, copies: alone, together, or what stops it."""
     from tngd_bench.analysis.design.machine import Design, not_applied
     from tngd_bench.analysis.design.required import required
     from tngd_bench.optimizers.roofline_table import assumptions

@@ -32,14 +32,12 @@ AS_ABOVE = "Predicted; faint, blank and circles as in the first map."
 
 
 def _planes(view: MapView) -> Iterator[Map]:
-    """Yield the maps of the study's device over both planes, without K-FAC and with it."""
+    """Yield the maps of the study's device over both planes, of exact solvers and of all."""
     title, first = device_title(view.use), True
+    kinds = {"exact": ("Cheapest exact solver", view.approximate), "all": ("Cheapest solver of all", ())}
     for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", c.OUTPUTS)):
-        for without, kind, heading in (
-            (view.kfac, "exact", "Cheapest exact solver"),
-            ((), "all", "The same with K-FAC," if not first else "Cheapest solver, K-FAC among them,"),
-        ):
-            if kind == "all" and not view.kfac:
+        for kind, (heading, without) in kinds.items():
+            if kind == "all" and not view.approximate:
                 continue
             found = cheapest(area, view.use, without)
             if found.vouched.any():
@@ -77,14 +75,14 @@ class Panels:
 
 
 def _panels(view: MapView) -> Iterator[Panels]:
-    """Yield the maps by device, and by link and upload, without K-FAC."""
+    """Yield the maps of exact solvers by device, and by link and upload."""
     if view.use is None:
         return
     for name, title, uses in (
         ("map-presets", "Cheapest exact solver, by device", view.devices),
         ("map-links", "Cheapest exact solver, by link and upload", link_uses(view.use)),
     ):
-        maps = [(heading, cheapest(view.batch, use, view.kfac)) for heading, use in uses]
+        maps = [(heading, cheapest(view.batch, use, view.approximate)) for heading, use in uses]
         if any(found.vouched.any() for _, found in maps):
             yield Panels(name, title, maps, f"{AS_ABOVE}{lower_bounds([use for _, use in uses])}")
 

@@ -30,8 +30,8 @@ from tngd_bench.studies.store import columns as c
 
 TITLE = "Who is cheapest where"
 NOTHING_VOUCHED = (
-    "No map over N and b: at no size are the predictions of the two quickest known to within a factor of 1.5. More "
-    "sizes in the cost sections of one problem would help."
+    "No map of exact solvers over N and b: at no size are the predictions of the two quickest known to within a factor "
+    "of 1.5. More sizes in the cost sections of one problem would help."
 )
 
 
@@ -75,11 +75,13 @@ def map_section(view: MapView) -> Section:
     sizes = (largest, *(size for size in DECADES if size > 2 * largest))
     crossovers = [crossing for size in sizes for crossing in view.crossovers(size)]
     device = str(view.calibrations.device_label)
+    others = [view.infos[label].title for label in view.approximate]
+    exact = f" Maps of exact solvers leave out {quantities.listed(others)}." if others else ""
     return Section(
         "map",
         TITLE,
-        prose="Which second-order optimizer has the shortest step, predicted at sizes that were not run. “Exact” maps "
-        f"leave out K-FAC, since it solves an approximate system. Models are the family of {problem}, with d_z = "
+        prose="Which second-order optimizer has the shortest step, predicted at sizes that were not "
+        f"run.{exact} Models are the family of {problem}, with d_z = "
         f"{main[c.OUTPUTS]} over N and b, and with b = {main[c.BATCH_SIZE]} over N and d_z.{device_words(view)}"
         f"{quicker_words(view)}",
         points=tuple(_points(view)),
@@ -136,8 +138,8 @@ def quicker_words(view: MapView) -> str:
 
 def _points(view: MapView) -> Iterator[str]:
     yield unseen_words(view.calibrations, view.infos)
-    exact = cheapest(view.batch, view.use, view.kfac)
-    labels = (*exact.labels, *view.kfac)
+    exact = cheapest(view.batch, view.use, view.approximate)
+    labels = (*exact.labels, *view.approximate)
     if len(labels) < 2:
         alone = view.infos[labels[0]].title if labels else "none"
         yield f"Nothing to compare on a map: the only second-order optimizer with a formula is {alone}."

@@ -68,6 +68,12 @@ class MapView:
         return [] if self.use is None else device_uses(self.use, self.results.trials)
 
     @property
+    def approximate(self) -> tuple[str, ...]:
+        """The labels of the digital optimizers whose step is not the exact natural gradient's."""
+        exact = exact_labels(self.calibrations)
+        return tuple(label for label in self.calibrations.digital if label not in exact)
+
+    @property
     def kfac(self) -> tuple[str, ...]:
         """The labels of K-FAC, which solves an approximate system."""
         digital = self.calibrations.digital

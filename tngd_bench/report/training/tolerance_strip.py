@@ -79,7 +79,9 @@ def _rows(results: Results) -> Iterator[_Row]:
                 "ideal": ideal,
             }
             cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
-            yield _Row(infos[pair.optimizer].title, f"{trained_on(pair)}, ideal {ideal}", (cell,), about)
+            model = f"{pair.problem}, N = {quantities.count(pair.size)}" if pair.note else trained_on(pair)
+            where = "; ".join(filter(None, (f"{model}, ideal {ideal}", pair.note)))  # a note has the seeds
+            yield _Row(infos[pair.optimizer].title, where, (cell,), about)
     by_note: dict[str, list[str]] = {}
     for (name, note), number in undecided.items():
         by_note.setdefault(note, []).append(name + (f" ({number} settings)" if number > 1 else ""))
@@ -105,15 +107,15 @@ def tolerance_chart(results: Results) -> Chart | None:
     figure, axes = charting.panel(sum(heights) + 0.6)
     top, width = 0.0, 1.0 / max(_FEWEST_CELLS, *(len(row.cells) for row in rows))
     for row, heading, more, height in zip(rows, headings, further, heights, strict=True):
-        axes.text(0.0, top, heading, fontsize=8, va="top")
+        axes.text(0.0, top, heading, fontsize=8.5, va="top")
         top, height = top + more, height - more
-        axes.text(0.0, top + 0.15, row.where, fontsize=7, va="top", color=MUTED.light)
+        axes.text(0.0, top + 0.15, row.where, fontsize=7.5, va="top", color=MUTED.light)
         for number, (text, verdict) in enumerate(row.cells):
             label, look = _LOOKS[verdict]
             frame: Look = {"edgecolor": MUTED.light, "linewidth": 0.8, **look}
             axes.add_patch(Rectangle((number * width, top + 0.29), width, 0.2, **frame))
             middle = (number + 0.5) * width, top + 0.39
-            axes.text(*middle, f"{label[0]} {text}", fontsize=7, ha="center", va="center")
+            axes.text(*middle, f"{label[0]} {text}", fontsize=7.5, ha="center", va="center")
         top += height
     axes.set(xlim=(0.0, 1.0), ylim=(top, -0.05))
     axes.set_axis_off()

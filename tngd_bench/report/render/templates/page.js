@@ -58,6 +58,7 @@
     const count = document.createElement("span");
     count.setAttribute("role", "status");
     count.className = "count";
+    count.textContent = `${rows.length} rows`;
     label.append(input);
     tools.append(label, count);
     input.addEventListener("input", () => {
@@ -68,7 +69,7 @@
         row.hidden = !words.every((word) => text.includes(word));
         shown += row.hidden ? 0 : 1;
       }
-      count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+      count.textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
     });
   }
 
@@ -150,7 +151,7 @@
     const at = Number(field(name).value), study = known.start[name];
     return Math.abs(at - study) <= Number(field(name).step) / 2 ? study : at;
   };
-  // What the device takes at one size, and what would make it so many times faster than the best digital optimizer.
+  // What the device takes at one size, and what would make it so many times faster than the quickest rival.
   const required = ({ rivals, digital, hosts, rated, rate, tau, bits, time, upload }) => {
     const column = Number(field("size").value), row = Number(field("batch").value), place = row * columns + column;
     const where = `At N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row].toLocaleString("en")}`;
@@ -174,7 +175,7 @@
     const saved = Math.min(making, writing) * (1 - 1 / known.outputs);
     return [
       `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
-      `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
+      `That is ${times} ${known.titles[best]}, the quickest ${field("approximate").checked ? "" : "exact "}rival, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
       `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells${known.tiles ? `, tiles: ${Math.round(known.tiles[place]).toLocaleString("en")}` : ""}.`,
       ...(saved > 0 ? [`Rows that are sent while the host makes the next ones would save ${seconds(saved)}.`] : []),
       ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
@@ -193,7 +194,7 @@
     const rated = known.rated[field("processor").value];
     const { digital, host: hosts } = rated ?? known;
     const factorOf = (label, place) => rated ? 1 : known.factors[label][place];
-    const rivals = Object.keys(digital).filter((label) => field("kfac").checked || known.exact.includes(label));
+    const rivals = Object.keys(digital).filter((label) => field("approximate").checked || known.exact.includes(label));
     shown("rate").textContent = endless ? "unlimited" : rateText(rate);
     shown("tau").textContent = seconds(tau);
     shown("bits").textContent = `${bits} bits`;
@@ -226,7 +227,7 @@
     panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
     svg.style.display = parts.length > 0 ? "" : "none";
-    panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the coloured sizes at which each is the cheapest: ${parts.join(", ")}.` : "At no size are times known to within a factor of 1.5.";
+    panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the coloured sizes at which each is the cheapest: ${parts.join(", ")}.` : "No map: at no size are times known to within a factor of 1.5.";
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
       const item = document.createElement("li");
@@ -239,8 +240,8 @@
   };
   const reset = () => {
     for (const [name, value] of Object.entries(known.start)) field(name).value = String(value);
-    for (const takesPart of [false, true]) {  // with K-FAC where no exact solver has a map
-      field("kfac").checked = takesPart;
+    for (const takesPart of [false, true]) {  // with all rivals where no exact solver has a map
+      field("approximate").checked = takesPart;
       draw();
       if (svg.style.display === "") break;
     }
