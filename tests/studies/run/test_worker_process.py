@@ -8,7 +8,6 @@ from multiprocessing import process, util
 
 import pytest
 
-from tests.studies.recorder import tell_start
 from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.run import worker_process
 
