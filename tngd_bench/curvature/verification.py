@@ -207,7 +207,7 @@ class Reference:
     def _floor(self, group: Sequence[int]) -> float:
         """Norm of a difference that may be the rounding of what a group's gradients were computed from."""
         own = math.hypot(*(self._norms[i] for i in group))
-        return max(min(100 * self._eps, self._eps**0.5) * own, self._eps * self._whole)
+        return max(min(100 * self._eps, math.sqrt(self._eps)) * own, self._eps * self._whole)
 
     @cached_property
     def _noise(self) -> list[float]:
