@@ -229,6 +229,38 @@ def test_a_small_problem_with_a_class_at_each_position_has_a_share_of_them(tmp_p
     assert expected[1] in found
 
 
+COARSE = """import torch
+from torch import nn
+from tngd_bench.problems import problem_of
+part = torch.rand(20, 4), torch.arange(20) % 3
+def net(width):
+    return nn.Sequential(nn.Linear(4, {step} * width), nn.ReLU(), nn.Linear({step} * width, 3))
+PROBLEM = problem_of("coarse", net, lambda: (part, part), outputs=3)
+"""
+
+
+@pytest.mark.parametrize("step", [900, 1_000, 2_000, 40_000])  # 7,203 w + 3 and so on: none near 10,000
+def test_a_problem_whose_models_are_far_between_is_checked_at_one_of_them(tmp_path, step):
+    path = tmp_path / "coarse.py"
+    path.write_text(COARSE.format(step=step))
+    assert subjects_of(str(path)) == [("problem", "coarse")]
+    sizes = [8 * step * width + 3 for width in (1, 2)]
+    assert not any(9_800 <= size <= 10_200 for size in sizes)
+    status, found = outcome(conformance.problems.sizes, "coarse")
+    assert status == "passed", found
+    assert any(f"N = {size:,} " in found for size in sizes)
+
+
+def test_a_model_that_cannot_be_made_is_not_called_refused_by_optimizers(tmp_path):
+    path = tmp_path / "coarse.py"
+    path.write_text(
+        COARSE.format(step=900) + "def fails(found):\n    raise ValueError('no model')\n"
+        "import dataclasses\nPROBLEM = dataclasses.replace(PROBLEM, build=fails)\n"
+    )
+    assert subjects_of(str(path)) == [("problem", "coarse")]
+    assert outcome(conformance.problems.curvature, "coarse")[0] == "failed"
+
+
 @pytest.mark.parametrize(("flops", "said"), [(0.1, "its cost states"), (60, "its cost states")])
 def test_a_cost_that_lies_about_operations_fails(tmp_path, flops, said):
     plugin(tmp_path, flops=flops)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tngd_bench.measure.operations import count_operations
 
@@ -46,6 +47,36 @@ RIGHT = torch.ones(20, 3)
 )
 def test_counts_equal_closed_forms(name, work, expected):
     assert count_operations(work).flops == expected
+
+
+def attention(*inputs):
+    """Two samples, three heads, five queries, six keys of four numbers: a product takes 2·2·3·5·6·4 operations."""
+    return nn.functional.scaled_dot_product_attention(*inputs)
+
+
+HEADS = [torch.rand(2, 3, length, 4, requires_grad=True) for length in (5, 6, 6)]
+LSTM, STEPS = nn.LSTM(3, 4, 2, bidirectional=True), torch.rand(7, 2, 3, requires_grad=True)
+BILINEAR, PAIR = nn.Bilinear(4, 5, 3), [torch.rand(6, width, requires_grad=True) for width in (4, 5)]
+KERNELS = {
+    # forward: scores and their sum; backward: the scores again, and two products for each of the two
+    "attention": (lambda: attention(*HEADS), 2 * (2 * 2 * 3 * 5 * 6 * 4), 5 * (2 * 2 * 3 * 5 * 6 * 4)),
+    # two directions of two layers, a product by inputs and one by states; backward: inputs and weights
+    "LSTM": (lambda: LSTM(STEPS)[0], 28 * 2 * 16 * (7 + 12), 2 * 28 * 2 * 16 * (7 + 12)),
+    "bilinear": (lambda: BILINEAR(*PAIR), 2 * 6 * 4 * 5 * 3, 3 * (2 * 6 * 4 * 5 * 3)),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_of_several_products_are_counted_forward_and_backward(name):
+    work, forward, backward = KERNELS[name]
+    assert count_operations(work).flops == forward
+    assert count_operations(lambda: work().sum().backward()).flops == forward + backward
+
+
+def test_attention_in_one_kernel_has_the_operations_of_its_products():
+    with sdpa_kernel(SDPBackend.MATH):
+        apart = count_operations(lambda: attention(*HEADS)).flops
+    assert count_operations(lambda: attention(*HEADS)).flops == apart
 
 
 def test_forward_and_backward_of_a_perceptron():

@@ -95,6 +95,10 @@ def test_a_network_without_a_matrix_has_no_factors(capsys: pytest.CaptureFixture
         (["--optimizer", "adam"], "optimizer must be one of: tngd, tkfac"),
         (["--copies", "4"], "--copies are of the arrays of Kronecker factors; add --optimizer tkfac"),
         (["--model", "resnet-50"], "did you mean 'resnet50'"),
+        (
+            ["--model", "resnet18"],
+            "gpt2, resnet50; not 'resnet18'; did you mean 'resnet50'? (or your own, as FILE.py:build)",
+        ),
         (["--model", "gpt2"], "gpt2 has 124,439,808 parameters"),
         (["--model", "gpt2", "--problem", "mnist-cnn"], "--model and --problem each say how often"),
         (["--model", "none.py:build"], "'none.py' cannot be read"),

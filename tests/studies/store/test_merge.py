@@ -116,6 +116,17 @@ def test_other_studies_and_other_sections_are_refused(make, tmp_path):
         merge_stores([first], first)
 
 
+@pytest.mark.parametrize("unlike", [{"study": "else"}, {"epochs": 2}])
+def test_an_option_is_named_only_where_it_is_enough(make, tmp_path, unlike):
+    there = make("b", {"k2": "ok"}, environment={**HERE, "cpu": "other"}, **unlike)
+    said = []
+    for mixed in (False, True):
+        with pytest.raises(StoreError) as refused:
+            merge_stores([make("a", {"k1": "ok"}), there], tmp_path / "whole", mixed=mixed)
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
 def with_settings(part, settings, **entry):
     """Give each trial of a store an entry of SGD with these settings."""
     store = Store(part / "store")

@@ -17,18 +17,33 @@ from tngd_bench.measure.operations import count_operations
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.studies.plan.candidates import HONEST_FACTOR
 
 _SAMPLES = 16, 8
 """Of the training and of the test data: few, as all of a small data set may be."""
+_PARAMETERS, _FINER, _TRIED = 10_000, 1.04, 120
+"""Size asked for first, then by powers of 1.04 up to a factor of 100: each model is within 2 % of one of them."""
+
+
+def _size(entry: ProblemEntry) -> int:
+    """Return the number of parameters of a model near 10,000, of which a coarse knob may have none within 2 %."""
+    if entry.size is not None:
+        return entry.size()
+    refused = []
+    for power in sorted(range(-_TRIED, _TRIED + 1), key=abs):
+        try:
+            return entry.search(entry.outputs, round(_PARAMETERS * _FINER**power)).parameters
+        except ValueError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def _sized(name: str, batch_size: int = 8, processor: str = "cpu") -> tuple[ProblemInstance, DataSplits]:
     """Return a problem at its only size, or near 10,000 parameters, on a few samples."""
     entry = problems.get(name)
-    wanted = 10_000 if entry.size is None else entry.size()
     instance = ProblemInstance(
-        name, wanted, entry.outputs, batch_size, "float32", ("conformance", 0), processor=processor
+        name, _size(entry), entry.outputs, batch_size, "float32", ("conformance", 0), processor=processor
     )
     return instance, entry.load(*_SAMPLES, outputs=entry.outputs).to(instance.device)
 
@@ -112,8 +127,9 @@ def curvature(name: str) -> str:
     """Second-order optimizers can use the model: the rows of its curvature agree with autograd."""
     instance, splits = _sized(name, batch_size=2)
     inputs, targets = next(instance.batches(splits))
+    model, loss = instance.model(), instance.loss()
     try:
-        ggn = GGN(instance.model(), instance.loss(), inputs, targets, verify=True)
+        ggn = GGN(model, loss, inputs, targets, verify=True)
         ggn.gram()
     except (ValueError, TypeError) as error:
         raise NotApplicable(f"second-order optimizers refuse it: {error}") from error

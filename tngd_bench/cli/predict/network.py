@@ -52,7 +52,10 @@ def _model(name: str) -> Model:
 
     path, colon, function = name.rpartition(":")
     if not colon and not name.endswith(".py"):
-        return published.published(name)
+        try:
+            return published.published(name)
+        except ValueError as error:
+            raise ValueError(f"{error} (or your own, as FILE.py:build)") from None
     from tngd_bench.problems.outside.from_file import model_in_file
 
     return model_in_file(path or name, function if colon else "build")

@@ -67,7 +67,7 @@ def problem_of(
         Name in studies.
     model : callable
         `model()` makes the model; where it takes an argument, `model(width)` makes it at a whole number that the
-        number of parameters grows with, and a study may ask for any size.
+        number of parameters grows with, and a study may ask for any size within 2 % of one.
     data : callable
         `data()` returns both parts, (n, …) each.
     outputs : int

@@ -8,12 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, shape_wrapper
+
+from tngd_bench.curvature.flop_counter import FUSED
 
 _ATEN = torch.ops.aten
 _TABLES = (_ATEN.embedding, _ATEN._embedding_bag, _ATEN._embedding_bag_forward_only)
-_WITHOUT_FORMULA = (_ATEN.mkldnn_rnn_layer, _ATEN._trilinear)
-"""Kernels that torch's counter leaves out: each row of the first argument meets every weight once."""
+_FORMULAS: dict[Any, Callable[..., float]] = {
+    **flop_registry,
+    **{
+        packet: shape_wrapper(formula)  # type: ignore[no-untyped-call]  # torch has no annotation there
+        for packet, formula in FUSED.items()
+    },
+}
 
 Part = tuple[nn.Parameter, int, int]
 """A parameter, and the offset and number of its values that a product takes."""
@@ -36,7 +43,7 @@ class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation of torch and record it."""
         kwargs, packet = kwargs or {}, func._overloadpacket
-        if packet not in flop_registry:
+        if packet not in _FORMULAS:
             with self:
                 made = func.decompose(*args, **kwargs)
             if made is not NotImplemented:
@@ -50,12 +57,8 @@ class WeightProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.used |= {p for p, _ in weights}
         if packet in _TABLES:
             self.tables |= {p for p, _ in weights}
-        elif packet in flop_registry:
-            formula: Callable[..., float] = flop_registry[packet]
-            self._add(formula(*args, **kwargs, out_val=out), weights, results[0])
-        elif packet in _WITHOUT_FORMULA:
-            met = given[0].numel() / given[0].shape[-1]
-            self._add(sum(2.0 * met * p.numel() for p, _ in weights if p.dim() > 1), weights, results[0])
+        elif packet in _FORMULAS:
+            self._add(_FORMULAS[packet](*args, **kwargs, out_val=out), weights, results[0])
         elif weights and all(_storage(each) in self._weights or each.dim() == 0 for each in given):
             root = max((p for p, _ in weights), key=lambda p: p.numel())
             for each in results:

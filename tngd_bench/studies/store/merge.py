@@ -67,10 +67,10 @@ def merge_stores(
     if target.study() is not None or (output / PACKED).exists():
         raise StoreError(f"{output} has a results store already; choose another --output")
     studies = [store.study() or {} for store in stores]  # a store that was found has one
-    environment = _joined_environment(stores, mixed)
     study = _joined_study(stores, studies)
     chosen, dropped, seen = _chosen(stores, studies)
     _refuse_other_settings(chosen)
+    environment = _joined_environment(stores, mixed)  # from here on, what an option allows
     several = revisions(seen.values())
     if several and len(stores) > 1 and not keep_old:
         raise StoreError(

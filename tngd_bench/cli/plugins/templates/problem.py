@@ -2,7 +2,7 @@
 
 tngd-bench test mine.py                      checks it: starts, data, scores, curvature, …
 tngd-bench list problems --plugin mine.py    shows it among the others
-A study knows it by plugins = ["mine.py"], and takes it by problem = "mine" and any number of parameters.
+A study knows it by plugins = ["mine.py"], and takes it by problem = "mine" and a number of parameters.
 """
 
 import torch
