@@ -136,7 +136,7 @@ def quicker_words(view: MapView) -> str:
 
 def _points(view: MapView) -> Iterator[str]:
     yield unseen_words(view.calibrations, view.infos)
-    exact = cheapest(view.batch, view.use, view.kfac)
+    exact = cheapest(view.between[0], view.use, view.kfac)
     labels = (*exact.labels, *view.kfac)
     if len(labels) < 2:
         alone = view.infos[labels[0]].title if labels else "none"
