@@ -61,8 +61,10 @@ def write_data(
         return tuple(written)
     # Columns without a value have no type of their own; as text they read the same everywhere.
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
-    content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
-    return (*written, write(folder / f"{name}.parquet", content))
+    text = list(frame.select_dtypes("str"))  # Python's or Arrow's, see `columns.typed`: written alike
+    content = frame.astype(dict.fromkeys(text, "str") | dict.fromkeys(untyped, "string"))
+    written.append(write(folder / f"{name}.parquet", content.to_parquet(index=False)))
+    return tuple(written)
 
 
 def write_figures(
