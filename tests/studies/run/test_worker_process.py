@@ -44,12 +44,13 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
         worker_process._use_short_socket_paths()
 
 
-def test_a_worker_begins_with_registries_read_and_nothing_old_to_search_for_garbage():
+def test_a_worker_begins_with_registries_read_nothing_old_to_search_for_garbage_and_no_pandas():
     context = worker_process.worker_context()
-    set_aside, collecting, read = worker_process.call_in_worker(context, tell_start, ())
+    set_aside, collecting, read, pandas = worker_process.call_in_worker(context, tell_start, ())
     assert set_aside > 10_000
     assert collecting
     assert read == [1, 1]
+    assert not pandas
 
 
 FROM_A_FOLDER = """
