@@ -145,10 +145,11 @@ def die(connection):
 
 
 def tell_start(connection):
-    """Send what a worker has when it begins: objects kept from the collector, whether it is on, registries read."""
+    """Send how a worker begins: objects kept from the collector, whether that is on, registries read, pandas loaded."""
     read = (problems._found, optimizers._found)
     found = [each.cache_info().currsize for each in read]
-    connection.send(("done", (gc.get_freeze_count(), gc.isenabled(), found)))
+    loaded = "pandas" in sys.modules
+    connection.send(("done", (gc.get_freeze_count(), gc.isenabled(), found, loaded)))
 
 
 def announce_and_hang(connection):

@@ -86,6 +86,20 @@ def test_a_lead_that_the_spread_covers_is_not_confident():
     assert drawn.share(drawn.labels[drawn.winner[0, 0]], confirmed=False) == 1.0
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.24, 0.4])
+def test_the_cells_between_measured_sizes_say_what_the_whole_map_vouches_for(sigma):
+    rates = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-woodbury": (2e-3, 1e-11, 0.0), "tngd": (1e-4, 1e-12, 0.0)}
+    use = DeviceUse(Device.preset("paper"), AnalogSettings())
+    found = calibrations(rates, sigma=sigma, points=measured_at((1_000, 10_000), (1, 32), (1, 10)))
+    planes = ("batch_size", 10), ("outputs", 32)
+    for (axis, fixed), device in itertools.product(planes, (use, None)):
+        whole = cheapest(plane(found, axis, fixed), device)
+        narrow = cheapest(plane(found, axis, fixed, between=True), device)
+        np.testing.assert_array_equal(narrow.vouched, whole.vouched)
+        assert whole.vouched.any() or sigma > 0.2465
+        assert narrow.labels == whole.labels
+
+
 def test_a_cell_is_blank_where_ninety_percent_of_the_draws_do_not_lie_within_a_factor_of_one_and_a_half():
     """Ten percent of a normal law with σ = 0.2465 lie beyond ±log 1.5."""
     rates = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-woodbury": (2e-3, 1e-11, 0.0)}

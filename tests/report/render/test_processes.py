@@ -33,6 +33,23 @@ def test_the_work_is_shared_and_each_item_done_once(tmp_path):
     assert sorted(int(path.name.split("-")[0]) for path in tmp_path.glob("*-*")) == list(range(20))
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_other_work_is_done_here_while_the_processes_wait_for_it(tmp_path, number):
+    told = tmp_path / "told"
+
+    def work(item):
+        while not told.exists():
+            time.sleep(0.01)
+        return item, int(told.read_text())
+
+    def tell():
+        replacing = tmp_path / "new"
+        replacing.write_text(str(os.getpid()))
+        replacing.rename(told)
+
+    assert in_processes(work, range(5), number, tell) == [(item, os.getpid()) for item in range(5)]
+
+
 def _fail(item):
     if item == 3:
         raise OSError("disk full")

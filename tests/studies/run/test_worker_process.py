@@ -1,5 +1,6 @@
 """Where the processes of a study meet."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -46,17 +47,19 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
 TOLD = """
 from tests.studies.recorder import tell_start
 from tngd_bench.studies.run import worker_process
-print(*worker_process.call_in_worker(worker_process.worker_context(), tell_start, ()))
+print(worker_process.call_in_worker(worker_process.worker_context(), tell_start, ()))
 """
 
 
-def test_a_worker_begins_with_registries_read_and_nothing_old_to_search_for_garbage():
+def test_a_worker_begins_with_registries_read_nothing_old_to_search_for_garbage_and_no_pandas():
     # In a process of its own: the server of this one may have been started by a test that had an outside package.
     done = subprocess.run([sys.executable, "-c", TOLD], capture_output=True, text=True, check=False)
-    set_aside, collecting, read = done.stdout.strip().split(maxsplit=2)
-    assert int(set_aside) > 10_000, done.stderr
-    assert collecting == "True"
-    assert read == "[1, 1]"
+    assert done.returncode == 0, done.stderr
+    set_aside, collecting, read, pandas = ast.literal_eval(done.stdout)
+    assert set_aside > 10_000
+    assert collecting
+    assert read == [1, 1]
+    assert not pandas
 
 
 FROM_A_FOLDER = """

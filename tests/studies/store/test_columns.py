@@ -75,6 +75,17 @@ def test_rows_are_selected_by_the_values_of_columns():
         c.only(frame, optimiser="sgd")
 
 
+def test_text_is_kept_as_it_is_whether_rows_are_few_or_many():
+    dtypes = {"optimizer": "str", "seed": "int64"}
+    for rows, storage in ((3, "python"), (30_000, "pyarrow")):
+        words = [None, "ü, 1", ""] * (rows // 3)
+        frame = c.typed({"optimizer": words, "seed": range(rows)}, dtypes)
+        assert frame["optimizer"].dtype == pd.StringDtype(storage, na_value=float("nan"))
+        assert frame["optimizer"].isna().sum() == rows / 3
+        assert frame["optimizer"].dropna().tolist() == ["ü, 1", ""] * (rows // 3)
+        assert frame["seed"].tolist() == list(range(rows))
+
+
 def test_rows_outside_sweeps_have_no_swept_parameter():
     frame = pd.DataFrame({"sweep_parameter": [None, "adc_bits"]})
     assert c.outside_sweeps(frame).index.tolist() == [0]

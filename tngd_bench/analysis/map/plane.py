@@ -1,7 +1,7 @@
 """Predicted digital seconds over a plane of sizes: N and one of b and d_z, the other one fixed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -95,8 +95,13 @@ def plane(
     fixed: int,
     sizes: Sequence[int] = SIZES,
     values: Sequence[int] | None = None,
+    *,
+    between: bool = False,
 ) -> Plane:
-    """Predict the digital times over `sizes` and `values` of `axis`, the other of b and d_z being `fixed`."""
+    """Predict the digital times over `sizes` and `values` of `axis`, the other of b and d_z being `fixed`.
+
+    `between`: only at cells between measured sizes; at the others there is no model.
+    """
     counts, device = calibrations.counts, calibrations.device_label
     if values is None:
         outputs = tuple(value for value in OUTPUTS if value >= counts.fewest_outputs)
@@ -106,6 +111,9 @@ def plane(
         tuple(model(n, fixed if axis == c.BATCH_SIZE else value) for n in sizes) for value in values
     )
     grid = Grid(axis, fixed, tuple(sizes), tuple(values), layers)
+    measured = calibrations.covers(*grid.coordinates)
+    if between:
+        grid = replace(grid, layers=_where(measured, layers))
 
     def seconds(label: str, upload: str = "full") -> Array:
         def of_cell(n: int, b: int, d_z: int, model: Model) -> Array:
@@ -118,7 +126,15 @@ def plane(
         calibrations=calibrations,
         digital={label: seconds(label) for label in calibrations.digital},
         host={} if device is None else {upload: seconds(device, upload) for upload in ("full", "factored")},
-        measured=calibrations.covers(*grid.coordinates),
+        measured=measured,
         points=pd.concat([calibration.points for calibration in calibrations.by_label.values()]),
         distances={name: calibrations.distances(name, *grid.coordinates) for name in calibrations.by_label},
+    )
+
+
+def _where(kept: Mask, layers: Sequence[Sequence[Model | None]]) -> tuple[tuple[Model | None, ...], ...]:
+    """Return the layers of the cells that are `kept`, None at the others."""
+    return tuple(
+        tuple(model if here else None for model, here in zip(*row, strict=True))
+        for row in zip(layers, kept, strict=True)
     )

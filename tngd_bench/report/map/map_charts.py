@@ -35,12 +35,12 @@ def _planes(view: MapView) -> Iterator[Map]:
     """Yield the maps of the study's device over both planes, of exact solvers and of all."""
     title, first = device_title(view.use), True
     kinds = {"exact": ("Cheapest exact solver", view.approximate), "all": ("Cheapest solver of all", ())}
-    for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", c.OUTPUTS)):
+    for place, (over, name) in enumerate((("N and b", "batch"), ("N and d_z", c.OUTPUTS))):
         for kind, (heading, without) in kinds.items():
             if kind == "all" and not view.approximate:
                 continue
-            found = cheapest(area, view.use, without)
-            if found.vouched.any():
+            if cheapest(view.between[place], view.use, without).vouched.any():
+                found = cheapest((view.batch, view.outputs)[place], view.use, without)
                 note = f"{NOTE}{lower_bounds([view.use])}" if first else AS_ABOVE
                 yield Map(found, f"map-{kind}-{name}", f"{heading} over {over} ({title})", note)
                 first = False
@@ -82,8 +82,8 @@ def _panels(view: MapView) -> Iterator[Panels]:
         ("map-presets", "Cheapest exact solver, by device", view.devices),
         ("map-links", "Cheapest exact solver, by link and upload", link_uses(view.use)),
     ):
-        maps = [(heading, cheapest(view.batch, use, view.approximate)) for heading, use in uses]
-        if any(found.vouched.any() for _, found in maps):
+        if any(cheapest(view.between[0], use, view.approximate).vouched.any() for _, use in uses):
+            maps = [(heading, cheapest(view.batch, use, view.approximate)) for heading, use in uses]
             yield Panels(name, title, maps, f"{AS_ABOVE}{lower_bounds([use for _, use in uses])}")
 
 

@@ -138,7 +138,7 @@ def quicker_words(view: MapView) -> str:
 
 def _points(view: MapView) -> Iterator[str]:
     yield unseen_words(view.calibrations, view.infos)
-    exact = cheapest(view.batch, view.use, view.approximate)
+    exact = cheapest(view.between[0], view.use, view.approximate)
     labels = (*exact.labels, *view.approximate)
     if len(labels) < 2:
         alone = view.infos[labels[0]].title if labels else "none"

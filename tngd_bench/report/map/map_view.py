@@ -58,6 +58,14 @@ class MapView:
         return plane(self.calibrations, "outputs", self.main[c.BATCH_SIZE])
 
     @cached_property
+    def between(self) -> tuple[Plane, Plane]:
+        """Both planes with the cells between measured sizes alone: no map vouches for any other."""
+        return (
+            plane(self.calibrations, "batch_size", self.main[c.OUTPUTS], between=True),
+            plane(self.calibrations, "outputs", self.main[c.BATCH_SIZE], between=True),
+        )
+
+    @cached_property
     def targets(self) -> TargetMaps:
         """The maps of the lowest time to a target."""
         return target_maps(self.results, self.calibrations)

@@ -37,14 +37,20 @@ def usable_processes(items: int) -> int:
 
 
 def in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], processes: int | None = None
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    processes: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """Return `work(item)` of each of `items`, in their order, made in `processes` (`usable_processes` if left out).
+
+    `meanwhile` is called in this process, while the others work.
 
     Raises what `work` raises, and ChildProcessError where a process ended without its results, as when memory is short.
     """
     number = usable_processes(len(items)) if processes is None else processes
     if number <= 1:
+        meanwhile()
         return [work(item) for item in items]
     # What there is by now is neither searched for garbage nor, by that search, copied for each process.
     gc.freeze()
@@ -53,7 +59,9 @@ def in_processes(
             number, multiprocessing.get_context("fork"), initializer=_share, initargs=(work, items)
         ) as pool:
             batch = max(1, len(items) // (number * _BATCHES))
-            return list(pool.map(_work_on, range(len(items)), chunksize=batch))
+            made = pool.map(_work_on, range(len(items)), chunksize=batch)
+            meanwhile()
+            return list(made)
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a process that worked on a part of it ended early (memory may be short)"

@@ -35,17 +35,21 @@ def write_sections(
     """Write figures and data as files of `kinds` into folders of `output`; see `write_figures`."""
     charts = [chart for section in sections for chart in section.charts]
     without = {chart.name for section in sections if not section.figure_files for chart in section.charts}
-    figures, drawings, undrawn = write_figures(
-        charts, output / "figures", kinds=kinds, inline=inline, without=without
-    )
-    left = [section.without(undrawn) for section in sections]
-    kept = tuple(section for section, _ in left)
     # a figure that could not be drawn still has numbers
     shown: list[Chart | Table] = [chart for chart in charts if chart.missing is None]
-    shown += [table for section in kept for table in section.tables if table.rows]
-    data = [path for item in shown for path in write_data(item.name, item.data, output / "data", kinds)]
+    shown += [table for section in sections for table in section.tables if table.rows]
+    data: list[Path] = []
+
+    def write_numbers() -> None:
+        for item in shown:
+            data.extend(write_data(item.name, item.data, output / "data", kinds))
+
+    figures, drawings, undrawn = write_figures(
+        charts, output / "figures", kinds=kinds, inline=inline, without=without, meanwhile=write_numbers
+    )
+    left = [section.without(undrawn) for section in sections]
     missing = tuple(why for _, lost in left for why in lost)
-    return SectionFiles(kept, missing, tuple(figures), tuple(data), drawings)
+    return SectionFiles(tuple(each for each, _ in left), missing, tuple(figures), tuple(data), drawings)
 
 
 def write_data(
@@ -61,8 +65,12 @@ def write_data(
         return tuple(written)
     # Columns without a value have no type of their own; as text they read the same everywhere.
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
-    content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
-    return (*written, write(folder / f"{name}.parquet", content))
+    text: list[str] = list(
+        frame.select_dtypes("str")
+    )  # Python's or Arrow's, see `columns.typed`: written alike
+    content = frame.astype(dict.fromkeys(text, "str") | dict.fromkeys(untyped, "string"))
+    written.append(write(folder / f"{name}.parquet", content.to_parquet(index=False)))
+    return tuple(written)
 
 
 def write_figures(
@@ -73,16 +81,17 @@ def write_figures(
     inline: bool = True,
     without: Collection[str] = (),
     processes: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[Path], dict[str, Markup], dict[str, MissingFigure]]:
     """Write `charts` into `folder` as files of `kinds`; return the files, the drawings for a page by name (none if not
     `inline`), and why charts that could not be drawn are missing, by name. Charts called `without` get no files.
 
-    The bytes do not depend on how many `processes` draw (one per core if left out). OSError if a file cannot be
-    written.
+    The bytes do not depend on how many `processes` draw (one per core if left out); `meanwhile` is called while they
+    do. OSError if a file cannot be written.
     """
     made = [chart for chart in charts if chart.missing is None]
     draw = partial(_write_chart, folder=folder, kinds=kinds, inline=inline, without=without)
-    written = in_processes(draw, made, processes)
+    written = in_processes(draw, made, processes, meanwhile)
     paths: list[Path] = []
     shown, undrawn = {}, {}
     for chart, result in zip(made, written, strict=True):

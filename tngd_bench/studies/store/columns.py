@@ -1,16 +1,19 @@
 """Columns of a study's frames: their names (imported as `c`), their dtypes, and rows with given values in them.
 
 The names of metrics' columns are in `problems.metrics`; those of a frame that analysis makes are with the function that
-makes it.
+makes it. Functions import pandas when they are called: the server of worker processes reads names alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tngd_bench.problems.metrics import OWN_CURVES
 from tngd_bench.studies.file.sweeps import number_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEY, KIND, GROUP, PROBLEM = "key", "kind", "group", "problem"
 PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE = "parameters_requested", "parameters", "batch_size"
@@ -110,14 +113,23 @@ the device's rows too many to form at once, the digital share of `modelled_s`, a
 row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
 """
 
+_MANY = 20_000
+
 
 def typed(values: Mapping[str, Any] | pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
-    """Return a frame of the columns of `dtypes`."""
-    return pd.DataFrame({name: pd.Series(values[name], dtype=dtype) for name, dtype in dtypes.items()})
+    """Return a frame of the columns of `dtypes`; text is Python's where rows are few, which chooses them sooner."""
+    import pandas as pd
+
+    many = len(values[next(iter(dtypes))]) >= _MANY
+    text = pd.StringDtype("pyarrow" if many else "python", na_value=float("nan"))
+    kinds = {name: text if dtype == "str" else dtype for name, dtype in dtypes.items()}
+    return pd.DataFrame({name: pd.Series(values[name], dtype=kind) for name, kind in kinds.items()})
 
 
 def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Return the rows of `frame` that have these values in these columns."""
+    import pandas as pd
+
     chosen = pd.Series(True, index=frame.index)
     for column, value in values.items():
         chosen &= frame[column] == value
@@ -131,11 +143,12 @@ def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
 
 def swept_levels(
     frame: pd.DataFrame, name: Callable[[str], str] = str, number: Callable[[float], str] = number_text
-) -> "pd.Series[str]":
+) -> pd.Series[str]:
     """Return all swept levels of each row in words, e.g. "adc_bits = 8, start = zero"; "" outside sweeps.
 
     Levels that are words or flags have a label and no number: who tells rows apart by numbers alone takes them for one.
     """
+    import pandas as pd
 
     def text(parameter: str, value: float, label: object) -> str:
         words = label if isinstance(label, str) else "ideal"
@@ -155,6 +168,8 @@ def completed(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 def joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return these columns of all rows of `frames`, one after another; without any row the columns alone."""
+    import pandas as pd
+
     filled = [frame for frame in frames if len(frame)]
     whole = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
     return whole[list(columns)]
