@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tngd_bench import plugin_files
 from tngd_bench.datasets.finder import CACHE_VARIABLE
 from tngd_bench.studies.run import machine
 
@@ -38,6 +39,15 @@ def speed_measured_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "call_in_worker", functools.cache(machine.call_in_worker))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_plugins_left():
+    """Take out plug-in files that a test has loaded: they would be among the next one's registries."""
+    before = plugin_files.loaded()
+    yield
+    if left := [file for file in plugin_files.loaded() if file not in before]:
+        plugin_files.forget(*left)
 
 
 @pytest.fixture

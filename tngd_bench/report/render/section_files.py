@@ -65,9 +65,8 @@ def write_data(
         return tuple(written)
     # Columns without a value have no type of their own; as text they read the same everywhere.
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
-    text: list[str] = list(
-        frame.select_dtypes("str")
-    )  # Python's or Arrow's, see `columns.typed`: written alike
+    # Python's text and Arrow's (see `columns.typed`) are written alike.
+    text: list[str] = list(frame.select_dtypes("str"))
     content = frame.astype(dict.fromkeys(text, "str") | dict.fromkeys(untyped, "string"))
     written.append(write(folder / f"{name}.parquet", content.to_parquet(index=False)))
     return tuple(written)
