@@ -70,7 +70,7 @@ def merge_stores(
     study = _joined_study(stores, studies)
     chosen, dropped, seen = _chosen(stores, studies)
     _refuse_other_settings(chosen)
-    environment = _joined_environment(stores, mixed)  # from here on, what an option allows
+    environment = _joined_environment(stores, mixed)  # after all that no option lifts
     several = revisions(seen.values())
     if several and len(stores) > 1 and not keep_old:
         raise StoreError(
