@@ -16,7 +16,7 @@ from tngd_bench import __version__, plugins
 from tngd_bench.arguments import suggestion
 from tngd_bench.cli import streams
 from tngd_bench.cli.warnings import note, search_as_notes, warnings_as_notes
-from tngd_bench.measure.gc_control import collect_seldom
+from tngd_bench.measure.gc_control import collect_seldom, no_last_collection
 from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
@@ -128,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if unwritten is not None and code == OK:
         code = _explain_output(unwritten)
     streams.give_up()
+    no_last_collection()
     sys.exit(code)
 
 

@@ -12,6 +12,11 @@ def collect_seldom() -> None:
     gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
 
 
+def no_last_collection() -> None:
+    """Spare a process that ends the search for garbage among all it has, which takes up to a second."""
+    gc.freeze()
+
+
 @contextlib.contextmanager
 def collected_by_hand() -> Iterator[None]:
     """Keep the collector from running by itself; what exists already is set aside, so that collecting stays quick.
