@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.statistics.distributions import normal_quantile
 from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.analysis.statistics.welch import mean_difference
@@ -183,7 +183,7 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
     half = np.nan
     if min(len(a), len(b)) >= MINIMUM_PROCESSES:
         within = mean_difference(a, b).half_width(LEVEL)
-        half = np.hypot(within, stats.norm.ppf((1.0 + LEVEL) / 2.0) * np.sqrt(spread))
+        half = np.hypot(within, normal_quantile((1.0 + LEVEL) / 2.0) * np.sqrt(spread))
     estimate, low, high = map(float, np.exp([change, change - half, change + half]))
     return {"relative": estimate, "relative_low": low, "relative_high": high}
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
+
+from tngd_bench.analysis.statistics.distributions import ranks
 
 VerdictName = Literal["regression", "changed", "failed", "inconclusive", "nothing compared", "ok"]
 Kind = Literal["exact", "time"]
@@ -79,7 +80,7 @@ def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
     if not n or not m:
         return 1.0
     pooled = np.concatenate([np.asarray(base, float), np.asarray(head, float)])
-    doubled = (2 * rankdata(pooled)).astype(int)
+    doubled = (2 * ranks(pooled)).astype(int)
     counts = _subset_sums(doubled, n)
     observed, mean = int(doubled[:n].sum()), n * (n + m + 1)
     sums = np.arange(len(counts))

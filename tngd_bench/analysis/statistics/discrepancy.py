@@ -26,10 +26,10 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.arrays import Array, Mask
+from tngd_bench.analysis.statistics.distributions import normal_quantile, t_quantile
 from tngd_bench.studies.store import columns as c
 
 LEAST_GAMMA = 0.35
@@ -65,9 +65,9 @@ def _from_hull(known_bytes: bytes, asked_bytes: bytes) -> Array:
 def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, distances: Array) -> Array:
     """Return the logarithm of the factor within which `VOUCHED_SHARE` of the law lie, at `distances`."""
     tail = (1.0 + VOUCHED_SHARE) / 2.0
-    own = float(stats.t.ppf(tail, freedom)) if math.isfinite(freedom) else float(stats.norm.ppf(tail))
+    own = t_quantile(tail, freedom) if math.isfinite(freedom) else normal_quantile(tail)
     formula = STEP**2 * (distances > 0) + (gamma * distances) ** 2
-    beside = float(stats.norm.ppf(tail))
+    beside = normal_quantile(tail)
     return np.asarray(np.sqrt((own * sigma) ** 2 + beside**2 * (run_spread**2 + formula)))
 
 

@@ -17,9 +17,9 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tngd_bench.analysis.arrays import Array
+from tngd_bench.analysis.statistics.distributions import ranks
 from tngd_bench.studies.store import columns as c
 
 LEVEL = 0.95
@@ -147,13 +147,13 @@ def _sign_flips(differences: Array) -> tuple[float, float]:
     kept = differences[differences != 0]
     if not len(kept):
         return 1.0, 1.0
-    ranks = stats.rankdata(np.abs(kept))
-    observed = float((ranks * np.sign(kept)).sum())
+    ranked = ranks(np.abs(kept))
+    observed = float((ranked * np.sign(kept)).sum())
     if len(kept) <= _ENUMERATED:
-        sums = _signs(len(kept)) @ ranks
+        sums = _signs(len(kept)) @ ranked
         return float((sums <= observed + 1e-9).mean()), float((sums >= observed - 1e-9).mean())
     flips = np.random.default_rng(0).integers(0, 2, size=(_FLIPS, len(kept)))
-    sums = (2 * flips - 1) @ ranks
+    sums = (2 * flips - 1) @ ranked
     # the observed pattern is one of the possible ones: a random sample of them never gives p = 0
     lower, higher = (sums <= observed + 1e-9).sum(), (sums >= observed - 1e-9).sum()
     return float((lower + 1) / (_FLIPS + 1)), float((higher + 1) / (_FLIPS + 1))

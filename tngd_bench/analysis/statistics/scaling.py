@@ -27,10 +27,10 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.quantities import WIDEST_EXPONENT
+from tngd_bench.analysis.statistics.distributions import t_quantile
 from tngd_bench.analysis.statistics.resampling import resampled_medians
 from tngd_bench.studies.store import columns as c
 
@@ -163,7 +163,7 @@ def _log_log_margin(sizes: Array, costs: Array, slope: float) -> float:
     residual = (y - y.mean()) - slope * (x - x.mean())
     freedom = len(sizes) - 2
     deviation = np.sqrt((residual**2).sum() / freedom / ((x - x.mean()) ** 2).sum())
-    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation)
+    return float(t_quantile(0.5 + CONFIDENCE / 2, freedom) * deviation)
 
 
 def _with_step(slope: Exponent, sizes: Array, costs: Array) -> Exponent:
@@ -184,7 +184,7 @@ def _with_step(slope: Exponent, sizes: Array, costs: Array) -> Exponent:
     _, bent = _least_squares(np.stack([np.ones(number), x, x * x], axis=1), y)
     if plain - squares <= STEP_F * squares / freedom or bent < squares:
         return slope
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation
+    half = t_quantile(0.5 + CONFIDENCE / 2, freedom) * deviation
     return Exponent(slope.value, min(slope.low, value - half), max(slope.high, value + half))
 
 
@@ -273,7 +273,7 @@ def _over_overhead_margin(
     freedom = len(sizes) - 3
     variance = ((costs / fitted - 1.0) ** 2).sum() / freedom
     deviation = np.sqrt(variance * np.linalg.inv(normal)[2, 2]) / lengths[2]
-    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation)
+    return float(t_quantile(0.5 + CONFIDENCE / 2, freedom) * deviation)
 
 
 def _wider(value: float, drawn: Array, margin: float) -> Exponent:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from tngd_bench.analysis.arrays import Array
+from tngd_bench.analysis.statistics.distributions import t_quantile, t_tail
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class MeanDifference:
 
     def half_width(self, level: float) -> float:
         """Return the half-width of the interval of that level."""
-        return float(stats.t.ppf((1.0 + level) / 2.0, self.freedom)) * self.error
+        return t_quantile((1.0 + level) / 2.0, self.freedom) * self.error
 
     @property
     def p(self) -> float:
         """The two-sided p-value of a difference of 0."""
         if not self.error:
             return float(not self.value)
-        return 2.0 * float(stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return 2.0 * t_tail(abs(self.value) / self.error, self.freedom)
 
 
 def mean_difference(a: Array, b: Array) -> MeanDifference:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tngd_bench.analysis.arrays import Array
+from tngd_bench.analysis.statistics.distributions import beta_quantile, binomial_below
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import ACCURACY, Metric
@@ -158,8 +158,9 @@ def median_interval(values: Array) -> tuple[float, float, float]:
     if not len(values) or np.isnan(values).any():
         return (float("nan"),) * 3
     ordered, number = np.sort(values), len(values)
-    k = max(1, int(stats.binom.ppf(0.025, number, 0.5)))  # the largest k with P(Bin < k) < 2.5 %
-    confidence = 1.0 - 2.0 * float(stats.binom.cdf(k - 1, number, 0.5))
+    below = binomial_below(number)
+    k = max(1, int((below < 0.025).sum()))  # the largest k with P(Bin < k) < 2.5 %
+    confidence = 1.0 - 2.0 * float(below[k - 1])
     return float(ordered[k - 1]), float(ordered[-k]), confidence
 
 
@@ -172,8 +173,8 @@ def hit_rate(hits: int, tries: int) -> tuple[float, float, float]:
         raise ValueError(f"hits must be between 0 and tries = {tries}, not {hits}")
     if tries == 0:
         return (float("nan"),) * 3
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(0.025, hits, tries - hits + 1))
-    high = 1.0 if hits == tries else float(stats.beta.ppf(0.975, hits + 1, tries - hits))
+    low = 0.0 if hits == 0 else beta_quantile(0.025, hits, tries - hits + 1)
+    high = 1.0 if hits == tries else beta_quantile(0.975, hits + 1, tries - hits)
     return hits / tries, low, high
 
 
