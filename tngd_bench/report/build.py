@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tngd_bench.report.document.formats import (
 )
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.render import markdown, pdf
+from tngd_bench.report.render.drawing_ahead import DrawnAhead
 from tngd_bench.report.render.latex import latex
 from tngd_bench.report.render.manifest import (
     MADE,
@@ -35,7 +37,7 @@ from tngd_bench.report.render.manifest import (
     replace_manifest,
 )
 from tngd_bench.report.render.page import Address, render
-from tngd_bench.report.render.section_files import write_data, write_sections
+from tngd_bench.report.render.section_files import SectionFiles, write_data, write_sections
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records, read_records
@@ -91,23 +93,17 @@ def build_report(
     kinds = files_beside(formats, files, figures)
     others = _by_name(records, beside)
     trend, results = trend_link(output), Results(records)
-    with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
-        content = contents(results, {name: other for name, (other, _) in others.items()})
-        filed = (
-            *content.sections,
-            *(replace(each, figure_files=figures == "all") for each in content.appendix),
-        )
-        parts = write_sections(filed, output, kinds=kinds, inline="html" in formats)
-    content = content.as_written(parts.sections, parts.missing)
+    inline, further = "html" in formats, {name: other for name, (other, _) in others.items()}
+    content, parts = _drawn(results, further, output, kinds, inline=inline, every_file=figures == "all")
     ends = trial_ends(records)
     data = (*parts.data, *write_data("trials", ends, output / "data", kinds))
     html = output / "index.html"
     written = [*parts.figures, *data]
-    if "html" in formats:  # the first: beside it, a document of a report that was broken off is known as ours
+    if inline:  # the first: beside it, a document of a report that was broken off is known as ours
         near, around = _addresses(store, output.resolve()), output.resolve().parent
         # a second study's folder is expected beside this one's
-        further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
-        write(html, render(content, records, parts.drawings, near, further, trend, kinds).encode())
+        stores = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
+        write(html, render(content, records, parts.drawings, near, stores, trend, kinds).encode())
         written.append(html)
     rest = "" if "csv" in kinds else "on the page" if "html" in formats else "left out"
     texts = _documents(content, records, output, formats, paper, address, rest)
@@ -119,6 +115,29 @@ def build_report(
     removed = removed_documents(output, replace_manifest(output, [*written, *documents], made_from))
     made = html, parts.figures, data, tuple(documents)
     return ReportFiles(*made, content.answer, results, removed, content.missing)
+
+
+def _drawn(
+    results: Results,
+    further: Mapping[str, Records],
+    output: Path,
+    kinds: Collection[str],
+    *,
+    inline: bool,
+    every_file: bool,
+) -> tuple[Contents, SectionFiles]:
+    """Return the contents of the page, their figures and data written; with files of figures of the appendix or not."""
+    with (
+        charting.style(),
+        collected_by_hand(),  # millions of rows and artists, and next to no garbage
+        closing(DrawnAhead(kinds, inline)) as ahead,
+    ):
+        # a chart begun has its files, and until the page is complete nobody knows which go into the appendix
+        content = contents(results, further, ahead.begin if every_file else lambda charts: None)
+        folded = (replace(each, figure_files=every_file) for each in content.appendix)
+        filed = (*content.sections, *folded)
+        parts = write_sections(filed, output, kinds=kinds, inline=inline, ahead=ahead)
+    return content.as_written(parts.sections, parts.missing), parts
 
 
 def refuse_other_files(output: Path, formats: Collection[str] = DEFAULT_FORMATS) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from tngd_bench.report.render import processes
-from tngd_bench.report.render.processes import FEWEST_ITEMS, beside, in_processes, usable_processes
+from tngd_bench.report.render.processes import FEWEST_ITEMS, Ahead, beside, in_processes, usable_processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
@@ -82,6 +83,43 @@ def test_a_process_that_is_killed_is_one_error_and_not_a_wait():
 
     with pytest.raises(ChildProcessError, match="ended early"):
         in_processes(work, range(6), 2)
+
+
+def test_ahead_begins_with_the_first_items_and_stops_where_it_is_told_to(tmp_path):
+    def work(item):
+        (tmp_path / str(item)).touch()
+        while item == 2 and not (tmp_path / "go on").exists():
+            time.sleep(0.01)
+        return item, os.getpid(), bytes(10**6)  # more than a pipe holds
+
+    with contextlib.closing(Ahead(work, range(50))) as ahead:
+        while not (tmp_path / "2").exists():
+            time.sleep(0.01)
+        assert ahead.stop() == 3
+        assert ahead.stop() == 3
+        (tmp_path / "go on").touch()
+        made = ahead.results()
+    assert [item for item, _, _ in made] == [0, 1, 2]
+    assert os.getpid() not in {process for _, process, _ in made}
+    assert multiprocessing.active_children() == []
+
+
+def test_ahead_gives_all_results_when_it_has_begun_all_before_it_was_stopped(tmp_path):
+    def work(item):
+        (tmp_path / str(item)).touch()
+        return -item
+
+    with contextlib.closing(Ahead(work, range(5))) as ahead:
+        while not (tmp_path / "4").exists():
+            time.sleep(0.01)
+        assert ahead.stop() == 5
+        assert ahead.results() == [0, -1, -2, -3, -4]
+
+
+def test_ahead_that_is_killed_is_one_error_and_not_a_wait():
+    killed = Ahead(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1])
+    with contextlib.closing(killed), pytest.raises(ChildProcessError, match="memory may be short"):
+        killed.results()
 
 
 KILLED = """

@@ -1,6 +1,6 @@
 """The contents of the page: sections in reading order, with their charts, tables and words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -66,16 +66,26 @@ class Contents:
         return (*self.warnings, *self.answer.lines())
 
 
-def contents(source: Records | Results, beside: Mapping[str, Records] | None = None) -> Contents:
+def contents(
+    source: Records | Results,
+    beside: Mapping[str, Records] | None = None,
+    begin: Callable[[Sequence[Chart]], None] = lambda charts: None,
+) -> Contents:
     """Return everything the page shows, computed from `source`; call it inside `charting.style()`.
 
-    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `source`.
+    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `source`. `begin` is
+    called with the charts of the first sections made, while the rest is still to do; of some the page changes the name.
     """
     results = Results.over(source)
     if is_search(results.study):
         return _search_contents(results)
     others = {name: Results(one) for name, one in (beside or {}).items()}
     claims = JudgedStudies({str(results.study.get("name", "study")): results, **others})
+    measured = (
+        *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
+        *guarded("convergence", "Convergence", lambda: training_sections(results)),
+    )
+    begin([chart for section in measured for chart in section.charts if chart.missing is None])
     with claims.judged_beside():
         maps, findings = map_results(results), find(results)
         told = {"what-if": ("What decides", maps.decides), "numbers": ("Cost", findings.cost)}
@@ -83,8 +93,7 @@ def contents(source: Records | Results, beside: Mapping[str, Records] | None = N
         sections = (
             maps.map,
             maps.what_if,
-            *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
-            *guarded("convergence", "Convergence", lambda: training_sections(results)),
+            *measured,
             *guarded("claims", "Claims", lambda: [claims_section(claims), verdict_section(claims)]),
             *_background_sections(results),
         )

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar
 
 from tngd_bench.resources import available_cores
 
@@ -26,6 +27,7 @@ FEWEST_ITEMS = 4
 """A process with fewer items takes longer to start than it saves."""
 _BATCHES = 16
 """Batches of items per process: enough to share the work evenly, few enough to cost nothing."""
+_ENDED_EARLY = "a process that worked on a part of it ended early (memory may be short)"
 
 
 def usable_processes(items: int) -> int:
@@ -63,9 +65,7 @@ def in_processes(
             meanwhile()
             return list(made)
     except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a process that worked on a part of it ended early (memory may be short)"
-        ) from error
+        raise ChildProcessError(_ENDED_EARLY) from error
     finally:
         gc.unfreeze()
 
@@ -83,6 +83,58 @@ def beside(work: Callable[[], Result], items: int) -> Iterator[Callable[[], Resu
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(1, fork, initializer=_share, initargs=(lambda made: made(), [work])) as pool:
         yield pool.submit(_work_on, 0).result
+
+
+class Ahead(Generic[Item, Result]):
+    """Items that another process works on, from the first one, while this one still makes more."""
+
+    def __init__(self, work: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._begun, self._number = fork.Value("q", 0), len(items)
+        self._last = self._number
+        self._receiver, sender = fork.Pipe(duplex=False)
+        arguments = (work, items, self._begun, sender)
+        self._process = fork.Process(target=_work_ahead, args=arguments, daemon=True)
+        self._process.start()
+        sender.close()
+
+    def stop(self) -> int:
+        """Let no further item be begun; return how many have been, the second time as the first."""
+        with self._begun.get_lock():
+            self._last = min(int(self._begun.value), self._last)
+            self._begun.value = self._number
+        return self._last
+
+    def results(self) -> list[Result]:
+        """Return the results of the items begun before `stop`; wait for the last of them.
+
+        Raises ChildProcessError where the process has ended without them.
+        """
+        try:
+            made: list[Result] = self._receiver.recv()
+        except EOFError as error:
+            raise ChildProcessError(_ENDED_EARLY) from error
+        return made
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._receiver.close()
+
+
+def _work_ahead(
+    work: Callable[[Item], Result], items: Sequence[Item], begun: Any, sender: Connection
+) -> None:
+    _share(work, items)
+    made = []
+    while True:
+        with begun.get_lock():
+            place, begun.value = begun.value, begun.value + 1
+        if place >= len(items):
+            break
+        made.append(work(items[place]))
+    sender.send(made)  # at once: a pipe holds less than one result, and nobody reads before the end
 
 
 _shared: dict[str, Any] = {}

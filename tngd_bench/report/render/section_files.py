@@ -14,8 +14,8 @@ from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.formats import DATA_FILES, DEFAULT_FILES, FIGURE_FILES
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
-from tngd_bench.report.render import drawings
-from tngd_bench.report.render.processes import in_processes
+from tngd_bench.report.render.drawing_ahead import Drawing, DrawnAhead, drawn, key_of
+from tngd_bench.report.render.processes import in_processes, usable_processes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class SectionFiles:
 
 
 def write_sections(
-    sections: Sequence[Section], output: Path, *, kinds: Collection[str] = DEFAULT_FILES, inline: bool = True
+    sections: Sequence[Section],
+    output: Path,
+    *,
+    kinds: Collection[str] = DEFAULT_FILES,
+    inline: bool = True,
+    ahead: DrawnAhead | None = None,
 ) -> SectionFiles:
     """Write figures and data as files of `kinds` into folders of `output`; see `write_figures`."""
     charts = [chart for section in sections for chart in section.charts]
@@ -45,7 +50,13 @@ def write_sections(
             data.extend(write_data(item.name, item.data, output / "data", kinds))
 
     figures, drawings, undrawn = write_figures(
-        charts, output / "figures", kinds=kinds, inline=inline, without=without, meanwhile=write_numbers
+        charts,
+        output / "figures",
+        kinds=kinds,
+        inline=inline,
+        without=without,
+        ahead=ahead,
+        meanwhile=write_numbers,
     )
     left = [section.without(undrawn) for section in sections]
     missing = tuple(why for _, lost in left for why in lost)
@@ -80,44 +91,49 @@ def write_figures(
     inline: bool = True,
     without: Collection[str] = (),
     processes: int | None = None,
+    ahead: DrawnAhead | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[list[Path], dict[str, Markup], dict[str, MissingFigure]]:
     """Write `charts` into `folder` as files of `kinds`; return the files, the drawings for a page by name (none if not
     `inline`), and why charts that could not be drawn are missing, by name. Charts called `without` get no files.
 
-    The bytes do not depend on how many `processes` draw (one per core if left out); `meanwhile` is called while they
-    do. OSError if a file cannot be written.
+    The bytes do not depend on how many `processes` draw (one per core if left out), nor on those that were drawn
+    `ahead`; `meanwhile` is called while they do. OSError if a file cannot be written.
     """
     made = [chart for chart in charts if chart.missing is None]
-    draw = partial(_write_chart, folder=folder, kinds=kinds, inline=inline, without=without)
-    written = in_processes(draw, made, processes, meanwhile)
+    begun = ahead.stop() if ahead else frozenset()
+    rest = [chart for chart in made if key_of(chart) not in begun]
+    draw = partial(_write_drawn, folder=folder, kinds=kinds, inline=inline, without=without)
+    number = min(usable_processes(len(made)), len(rest)) if processes is None else processes
+    written = iter(in_processes(draw, rest, number, meanwhile))
+    early = ahead.results() if ahead else {}
     paths: list[Path] = []
     shown, undrawn = {}, {}
-    for chart, result in zip(made, written, strict=True):
+    for chart in made:
+        known = early.get(key_of(chart))
+        result = next(written) if known is None else _written(chart, known, folder)
         if isinstance(result, MissingFigure):
             undrawn[chart.name] = result
             continue
-        files, drawn = result
+        files, element = result
         paths += files
-        if drawn is not None:
-            shown[chart.name] = drawn
+        if element is not None:
+            shown[chart.name] = element
     return paths, shown, undrawn
 
 
-def _write_chart(
+_Written = tuple[list[Path], Markup | None] | MissingFigure
+"""The files of a chart and its element of the page."""
+
+
+def _write_drawn(
     chart: Chart, *, folder: Path, kinds: Collection[str], inline: bool, without: Collection[str]
-) -> tuple[list[Path], Markup | None] | MissingFigure:
-    try:
-        document = drawings.svg(chart)
-        draw: dict[str, Callable[[], bytes]] = {
-            "svg": lambda: drawings.white(document).encode(),
-            "png": lambda: drawings.png(chart),
-            "pdf": lambda: drawings.pdf(chart),
-        }
-        wanted = () if chart.name in without else kinds
-        contents = {kind: draw[kind]() for kind in FIGURE_FILES if kind in wanted}
-        # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
-        shown = Markup(drawings.inline(chart, document)) if inline else None  # noqa: S704
-    except Exception as error:
-        return MissingFigure.because(chart.heading, error)
-    return [write(folder / f"{chart.name}.{kind}", content) for kind, content in contents.items()], shown
+) -> _Written:
+    return _written(chart, drawn(chart, () if chart.name in without else kinds, inline), folder)
+
+
+def _written(chart: Chart, drawing: Drawing | MissingFigure, folder: Path) -> _Written:
+    if isinstance(drawing, MissingFigure):
+        return drawing
+    files = [write(folder / f"{chart.name}.{kind}", content) for kind, content in drawing.files.items()]
+    return files, drawing.element
