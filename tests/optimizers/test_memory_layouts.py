@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench.optimizers import KFAC, NGD, TKFAC, TNGD
-from tngd_bench.optimizers.first_order.optimizer import make_adam
+from tngd_bench.optimizers.first_order.optimizer import make_adam, make_sgd
 
 X = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 Y = torch.tensor([0, 1, 2])
@@ -66,6 +66,7 @@ MAKERS = {
     ),
     "ngd": lambda model: NGD(model, nn.CrossEntropyLoss(), lr=0.3, momentum=0.9),
     "tngd": lambda model: TNGD(model, nn.CrossEntropyLoss(), lr=0.3, rule="adam"),
+    "sgd": lambda model: make_sgd(model, nn.CrossEntropyLoss(), generator=None, lr=0.3, momentum=0.9),
     "adam": lambda model: make_adam(
         model, nn.CrossEntropyLoss(), generator=None, lr=0.1, beta1=0.9, beta2=0.99, eps=1e-8
     ),
@@ -78,7 +79,7 @@ def test_a_layout_in_memory_changes_no_step(make: Any, layout: Any) -> None:
     torch.testing.assert_close(stepped(make, layout, 0), stepped(make, plain, 0), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["kfac", "ngd", "tngd"])
+@pytest.mark.parametrize("name", ["kfac", "ngd", "tngd", "adam", "sgd"])
 def test_a_layout_that_changes_between_steps_changes_none(name: str) -> None:
     moved, kept = stepped(MAKERS[name], plain, 1), stepped(MAKERS[name], plain, 0)
     torch.testing.assert_close(moved, kept, rtol=1e-9, atol=1e-11)

@@ -35,6 +35,9 @@ class FirstOrder:
         if not math.isfinite(value):
             raise DivergedError("the loss", self.iteration)
         torch.autograd.backward(loss)
+        for group in self.optimizer.param_groups:
+            # torch's fused update pairs values by their place, which may have changed since the last step
+            group["fused"] = group["fused"] and in_order(*group["params"])
         self.optimizer.step()
         self.iteration += 1
         return value
@@ -69,7 +72,6 @@ def make_adam(
 ) -> FirstOrder:
     """`torch.optim.Adam`, fused where that is right: the fastest form torch has."""
     parameters = TrainableParameters(model).tensors
-    fused = in_order(*parameters)
     return FirstOrder(
-        model, loss, torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
+        model, loss, torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
     )
