@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -24,6 +26,15 @@ def test_operations_of_all_columns_follow_from_the_first(many):
     whole = count_operations(lambda: host_pass(model, loss, inputs, targets))
     found = HostSide(model, loss, inputs, targets, 300, "full").operations()
     assert found.flops == pytest.approx(whole.flops, rel=1e-3)
+
+
+def test_products_in_half_formats_of_all_columns_follow_from_the_first(many):
+    model, loss, inputs, targets = many
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    whole = count_operations(lambda: host_pass(half, loss, inputs, targets)).half
+    found = HostSide(half, loss, inputs, targets, 300, "full").operations().half
+    assert found.keys() == whole.keys() == {"bfloat16"}
+    assert found["bfloat16"].flops == pytest.approx(whole["bfloat16"].flops, rel=1e-3)
 
 
 def test_seconds_of_all_columns_follow_from_the_first(many, monkeypatch):
