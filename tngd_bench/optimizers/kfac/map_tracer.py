@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import LayerCall, recording
 from tngd_bench.curvature.graph import AutogradGraph, refuse_other_paths
-from tngd_bench.curvature.kronecker.batch_statistics import refusing_other_statistics, statistics_nodes
+from tngd_bench.curvature.kronecker.batch_statistics import (
+    constant_statistics,
+    refusing_other_statistics,
+    statistics_nodes,
+)
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
 from tngd_bench.curvature.kronecker.linear_maps import (
     MAP_KINDS,
@@ -74,6 +78,43 @@ class Forward:
     loss: Tensor
     statistics: list[Any]
     verified: bool
+
+    def refuse_mixed_samples(self) -> None:
+        """Raise ValueError where the first or the last sample's outputs depend on what a layer made of another sample.
+
+        Statistics of batch normalisations are constants in this.
+        """
+        number = len(self.outputs)
+        maps = [one for one in self.maps if one.samples == number]
+        edges = [use.edge for one in maps for use in one.uses]
+        for sample in {0, number - 1} if number > 1 else ():
+            cotangents = torch.zeros_like(self.outputs)
+            cotangents[sample] = torch.rand(
+                self.outputs.shape[1:], generator=torch.Generator().manual_seed(0)
+            )
+            with constant_statistics(self.statistics):
+                gradients = iter(reverse_gradients(self.outputs, edges, cotangents))
+            for one in maps:
+                rows = [use.cotangent_rows(next(gradients)) for use in one.uses]
+                if any(_reaches_others(each, sample, number) for each in rows):
+                    raise ValueError(
+                        f"an output of one sample depends on what {one.names[0]!r} made of another, so that all "
+                        "columns of S at once give no exact factors; accepted with such a model: fisher 'mc' or "
+                        "'empirical'"
+                    )
+
+
+def _reaches_others(rows: Tensor, sample: int, number: int) -> bool:
+    """Whether gradients in rows, sample first, are not zero at another of `number` samples than this one.
+
+    With as many positions as samples the rows may be in the other order, of which nobody knows.
+    """
+    reached = (rows.abs() > 0).any(1).view(number, -1 if len(rows) else 0)
+    orders = (reached, reached.T) if reached.shape[1] == number else (reached,)
+    return all(
+        bool(each.any(1).index_fill(0, torch.tensor(sample, device=rows.device), False).any())
+        for each in orders
+    )
 
 
 @dataclass(frozen=True)

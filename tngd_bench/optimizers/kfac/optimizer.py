@@ -43,7 +43,8 @@ class KFAC(NaturalOptimizer):
     factor_decay : float
         Weight of the past in the factors' running average.
     fisher : str
-        "mc" (one random-sign draw through S per sample), "exact" (all d_z columns) or "empirical".
+        "mc" (one random-sign draw through S per sample), "exact" (all d_z columns; refused where a model mixes the
+        samples of a batch) or "empirical".
     inverse : str
         "cholesky" (damped inverses of both factors, π-damping) or "eigen" (both factors diagonalised, so that λ
         damps their product itself; more operations to apply).
@@ -170,6 +171,8 @@ class KFAC(NaturalOptimizer):
 
     def _refresh_factors(self, passes: Sequence[MapPass], forward: Forward, targets: Tensor) -> None:
         outputs = forward.outputs
+        if self.fisher == "exact" and forward.verified:
+            forward.refuse_mixed_samples()
         plain = outputs.detach().to(self.parameters.curvature_dtype)
         curvature = output_curvature(self.loss, plain, targets, value=forward.loss)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
