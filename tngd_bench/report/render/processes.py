@@ -86,24 +86,25 @@ def beside(work: Callable[[], Result], items: int) -> Iterator[Callable[[], Resu
 
 
 class Ahead(Generic[Item, Result]):
-    """Items that another process works on, from the first one, while this one still makes more."""
+    """Items, hundreds at most, that another process works on, from the first one, while this one still makes more."""
 
     def __init__(self, work: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self._begun = len(items)
+        # a byte for each item: who reads it has taken the item, and a pipe that nobody writes to any more has an end
+        self._tokens, writing = os.pipe()
+        os.write(writing, bytes(len(items)))
+        os.close(writing)
         fork = multiprocessing.get_context("fork")
-        self._begun, self._number = fork.Value("q", 0), len(items)
-        self._last = self._number
         self._receiver, sender = fork.Pipe(duplex=False)
-        arguments = (work, items, self._begun, sender)
+        arguments = (work, items, self._tokens, sender)
         self._process = fork.Process(target=_work_ahead, args=arguments, daemon=True)
         self._process.start()
         sender.close()
 
     def stop(self) -> int:
         """Let no further item be begun; return how many have been, the second time as the first."""
-        with self._begun.get_lock():
-            self._last = min(int(self._begun.value), self._last)
-            self._begun.value = self._number
-        return self._last
+        self._begun -= len(os.read(self._tokens, self._begun))
+        return self._begun
 
     def results(self) -> list[Result]:
         """Return the results of the items begun before `stop`; wait for the last of them.
@@ -121,19 +122,16 @@ class Ahead(Generic[Item, Result]):
         self._process.kill()
         self._process.join()
         self._receiver.close()
+        os.close(self._tokens)
 
 
 def _work_ahead(
-    work: Callable[[Item], Result], items: Sequence[Item], begun: Any, sender: Connection
+    work: Callable[[Item], Result], items: Sequence[Item], tokens: int, sender: Connection
 ) -> None:
     _share(work, items)
-    made = []
-    while True:
-        with begun.get_lock():
-            place, begun.value = begun.value, begun.value + 1
-        if place >= len(items):
-            break
-        made.append(work(items[place]))
+    made: list[Result] = []
+    while os.read(tokens, 1):
+        made.append(work(items[len(made)]))
     sender.send(made)  # at once: a pipe holds less than one result, and nobody reads before the end
 
 
