@@ -23,6 +23,7 @@ from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
 from tngd_bench.curvature.kronecker.linear_maps import (
     MAP_KINDS,
     LinearMap,
+    MapUse,
     RowProduct,
     layer_map,
     product_maps,
@@ -80,41 +81,33 @@ class Forward:
     verified: bool
 
     def refuse_mixed_samples(self) -> None:
-        """Raise ValueError where the first or the last sample's outputs depend on what a layer made of another sample.
+        """Raise ValueError where a row of a layer is used by the first or the last sample's outputs and by others'.
 
         Statistics of batch normalisations are constants in this.
         """
-        number = len(self.outputs)
-        maps = [one for one in self.maps if one.samples == number]
-        edges = [use.edge for one in maps for use in one.uses]
-        for sample in {0, number - 1} if number > 1 else ():
-            cotangents = torch.zeros_like(self.outputs)
-            cotangents[sample] = torch.rand(
-                self.outputs.shape[1:], generator=torch.Generator().manual_seed(0)
-            )
+        edges = [use.edge for one in self.maps for use in one.uses]
+        if not edges or len(self.outputs) < 2:
+            return
+        weights = torch.rand(self.outputs.shape, generator=torch.Generator().manual_seed(0)).to(self.outputs)
+        for sample in (0, len(self.outputs) - 1):
+            own = torch.zeros_like(weights)
+            own[sample] = weights[sample]
             with constant_statistics(self.statistics):
-                gradients = iter(reverse_gradients(self.outputs, edges, cotangents))
-            for one in maps:
-                rows = [use.cotangent_rows(next(gradients)) for use in one.uses]
-                if any(_reaches_others(each, sample, number) for each in rows):
+                by_own, by_others = (
+                    iter(reverse_gradients(self.outputs, edges, part)) for part in (own, weights - own)
+                )
+            for one in self.maps:
+                shared = [_reached(use, next(by_own)) & _reached(use, next(by_others)) for use in one.uses]
+                if any(bool(rows.any()) for rows in shared):
                     raise ValueError(
-                        f"an output of one sample depends on what {one.names[0]!r} made of another, so that all "
-                        "columns of S at once give no exact factors; accepted with such a model: fisher 'mc' or "
-                        "'empirical'"
+                        f"outputs of several samples depend on one row of {one.names[0]!r}, so that all columns "
+                        "of S at once give no exact factors; accepted with such a model: fisher 'mc' or 'empirical'"
                     )
 
 
-def _reaches_others(rows: Tensor, sample: int, number: int) -> bool:
-    """Whether gradients in rows, sample first, are not zero at another of `number` samples than this one.
-
-    With as many positions as samples the rows may be in the other order, of which nobody knows.
-    """
-    reached = (rows.abs() > 0).any(1).view(number, -1 if len(rows) else 0)
-    orders = (reached, reached.T) if reached.shape[1] == number else (reached,)
-    return all(
-        bool(each.any(1).index_fill(0, torch.tensor(sample, device=rows.device), False).any())
-        for each in orders
-    )
+def _reached(use: MapUse, gradient: Tensor) -> Tensor:
+    """Which rows of a use have a gradient that is not zero, (k,)."""
+    return (use.cotangent_rows(gradient).abs() > 0).any(1)
 
 
 @dataclass(frozen=True)
