@@ -23,6 +23,9 @@ def _processors() -> tuple[int, ...] | None:
     return None if affinity is None else tuple(sorted(affinity(0)))
 
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which a person, a scheduler or a terminal that closes asks a process to end."""
+
 _OWN: Mapping[str, tuple[Callable[[], object], Callable[[Any], object]]] = {
     "Python's garbage collection": (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     "the current folder": (_folder, os.chdir),
@@ -96,7 +99,7 @@ def kept() -> Iterator[list[str]]:
     Filters of warnings that it adds stand behind those there were.
     """
     before, filters = process_state(), list(warnings.filters)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     said: list[str] = []
     try:
         yield said

@@ -18,7 +18,6 @@ from tngd_bench.cli.option_kinds import (
     path_option,
     several_option,
 )
-from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ def command(summary: Path | None, junit: Path | None, as_json_file: Path | None,
     paths = [path.absolute() for path in (summary, junit, as_json_file) if path is not None]
     if len(set(paths)) < len(paths):
         raise click.UsageError("--summary, --junit and --json name one file; accepted: one each")
-    with ended_by_signals():
-        result = _checked(**asked)
+    result = _checked(**asked)
     from tngd_bench.check.summary import as_json, as_junit, as_markdown, as_text
 
     click.echo(as_text(result), err=bool(result.problem) and not result.judgements)

@@ -15,6 +15,7 @@ import click
 from tngd_bench import __version__, plugins
 from tngd_bench.arguments import suggestion
 from tngd_bench.cli import streams
+from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.cli.warnings import note, search_as_notes, warnings_as_notes
 from tngd_bench.measure.gc_control import collect_seldom, no_last_collection
 from tngd_bench.start import release_command_line
@@ -143,9 +144,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     release_command_line()
     try:
-        result = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="tngd-bench", standalone_mode=False
-        )
+        with ended_by_signals():
+            result = cli.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="tngd-bench",
+                standalone_mode=False,
+            )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return BAD_INPUT

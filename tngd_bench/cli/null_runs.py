@@ -46,7 +46,7 @@ def command(
     folders = [place / f"run-{number}" for number in range(1, runs + 1)]
     for folder in folders:
         audience = make_audience(make_console())
-        with resumable(audience, folder):
+        with resumable(audience, folder), audience:
             run_study(loaded, folder, audience, command=command_line(words))
     found = [read_records(folder) for folder in folders]
     environment = found[-1].environment

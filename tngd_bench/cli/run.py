@@ -60,18 +60,19 @@ def command(
     audience = make_audience(console)
     again = command_line(["tngd-bench", "run", *study_words(study, profile, overrides)])
     with resumable(audience, place):
-        result = chosen.run(
-            place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler
-        )
-    tell_ignored(result.ignored)
+        with audience:
+            result = chosen.run(
+                place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler
+            )
+        tell_ignored(result.ignored)
 
-    from tngd_bench.studies.store.records import read_records
-    from tngd_bench.studies.store.store import STORE_FOLDER
+        from tngd_bench.studies.store.records import read_records
+        from tngd_bench.studies.store.store import STORE_FOLDER
 
-    gc.freeze()  # what is loaded by now is no garbage, and a search of all of it takes 0.2 s
-    records = read_records(place)
-    with writing(place):
-        files = build_report(records, place, store=place / STORE_FOLDER)
+        gc.freeze()  # what is loaded by now is no garbage, and a search of all of it takes 0.2 s
+        records = read_records(place)
+        with writing(place):
+            files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(files.results, files.answer))
     if told := against_plan(time.monotonic() - began, audience.planned_s):
         click.echo(told)

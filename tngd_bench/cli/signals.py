@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the body ends by itself, and a verb that keeps finished trials says how to go on."""
+"""Signals that ask a verb to end: its body ends by itself, and one that keeps finished trials says how to go on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.process_state import ENDING_SIGNALS
+
 if TYPE_CHECKING:
     from tngd_bench.studies.run.audience import PlainAudience
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end the body as Ctrl-C does, so that processes and temporary folders go with it."""
+    """Have every ending signal end the body as Ctrl-C does, so that processes and temporary folders go with it."""
     if threading.current_thread() is not threading.main_thread():  # no other may set what a signal does
         yield
         return
     before = {
         number: signal.signal(number, _interrupt)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+        for number in ENDING_SIGNALS
+        if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
     }
     try:
         yield
@@ -40,10 +42,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def resumable(audience: PlainAudience, place: Path) -> Iterator[None]:
-    """Show the body's progress by `audience`; click.Abort, with what is kept in `place`, where it is interrupted."""
+    """Turn an interrupt of the body into click.Abort, which says what of the trials of `audience` is in `place`."""
     try:
-        with ended_by_signals(), audience:
-            yield
+        yield
     except KeyboardInterrupt:
         done = f"{audience.done} of {audience.total} trials are kept in {place}"
         kept = done if audience.total else "nothing ran"

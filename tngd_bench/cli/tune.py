@@ -96,7 +96,7 @@ def command(
     given = {"section": section, "optimizers": ",".join(labels) or None, "trials": trials}
     words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
     again = command_line(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
-    with resumable(audience, place):
+    with resumable(audience, place), audience:
         result = run_search(search, place, audience, fresh=fresh, keep_old=keep_old, command=again)
     tell_ignored(result.ignored)
     return _tell(search, result, place)

@@ -24,6 +24,7 @@ from tngd_bench import plugin_files
 from tngd_bench.measure.step_limit import Deadline
 from tngd_bench.optimizers import registry
 from tngd_bench.plugin_files import PluginFile
+from tngd_bench.process_state import ENDING_SIGNALS
 from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.run.main_module import without_main_module
 
@@ -120,7 +121,7 @@ def _ignoring_sigint() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back while a worker is started and written down.
+    """Hold ending signals back while a worker is started and written down.
 
     A start broken off halfway leaves the server with half a message to read, and a worker that nobody knows of goes on.
     Handlers are changed, not the signal mask: that is a thread's own, and any library's thread would take the signal.
@@ -131,7 +132,7 @@ def interrupts_held() -> Iterator[None]:
     received: list[int] = []
     previous = {
         number: signal.signal(number, lambda number, frame: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in ENDING_SIGNALS
     }
     try:
         yield
