@@ -10,8 +10,10 @@ import time
 import psutil
 import pytest
 
+from tngd_bench.process_state import ENDING_SIGNALS
 from tngd_bench.report.render import processes
 from tngd_bench.report.render.processes import FEWEST_ITEMS, Ahead, beside, in_processes, usable_processes
+from tngd_bench.studies.errors import EngineError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
@@ -81,7 +83,7 @@ def test_a_process_that_is_killed_is_one_error_and_not_a_wait():
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.3)
 
-    with pytest.raises(ChildProcessError, match="ended early"):
+    with pytest.raises(EngineError, match="ended early"):
         in_processes(work, range(6), 2)
 
 
@@ -116,10 +118,63 @@ def test_ahead_gives_all_results_when_it_has_begun_all_before_it_was_stopped(tmp
         assert ahead.results() == [0, -1, -2, -3, -4]
 
 
-def test_ahead_that_is_killed_is_one_error_and_not_a_wait():
-    killed = Ahead(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1])
-    with contextlib.closing(killed), pytest.raises(ChildProcessError, match="memory may be short"):
-        killed.results()
+@pytest.mark.parametrize("ending", ["at work", "within its message"])
+def test_ahead_that_is_killed_is_one_error_and_not_a_wait(ending):
+    def work(item):
+        if ending == "at work":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return bytes(10**6)  # more than a pipe holds: nobody reads, and it waits in the middle
+
+    with contextlib.closing(Ahead(work, [1])) as killed:
+        (process,) = multiprocessing.active_children()
+        if ending != "at work":
+            assert killed._receiver.poll(None)
+            process.kill()
+        process.join()
+        with pytest.raises(EngineError, match="ended early"):
+            killed.results()
+
+
+def test_work_beside_whose_process_is_killed_is_the_same_error(monkeypatch):
+    monkeypatch.setattr(processes, "usable_processes", lambda items: items)
+    killed = beside(lambda: os.kill(os.getpid(), signal.SIGKILL), 2)
+    with killed as result, pytest.raises(EngineError, match="ended early"):
+        result()
+
+
+def forever(item=0):
+    while True:
+        time.sleep(0.05)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupt_does_not_wait_for_the_processes_nor_leave_one(monkeypatch):
+    monkeypatch.setattr(processes, "usable_processes", lambda items: items)
+    with pytest.raises(KeyboardInterrupt):
+        in_processes(forever, range(50), 2, interrupt)
+    with contextlib.closing(Ahead(forever, [1])):
+        with pytest.raises(KeyboardInterrupt), beside(forever, 2):
+            interrupt()
+        assert len(multiprocessing.active_children()) == 1, "another's goes on"
+    assert multiprocessing.active_children() == []
+
+
+def test_signals_end_a_process_silently_or_are_ignored_as_under_nohup():
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    try:
+        for number in ENDING_SIGNALS:
+            signal.signal(number, lambda number, frame: interrupt())
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        inside = in_processes(lambda item: {n: signal.getsignal(n) for n in ENDING_SIGNALS}, range(2), 2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    expected = dict.fromkeys(ENDING_SIGNALS, signal.SIG_DFL) | {signal.SIGHUP: signal.SIG_IGN}
+    assert inside == [expected, expected]
 
 
 KILLED = """

@@ -18,7 +18,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+from tngd_bench.process_state import ENDING_SIGNALS
 from tngd_bench.resources import available_cores
+from tngd_bench.studies.errors import EngineError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,7 +29,7 @@ FEWEST_ITEMS = 4
 """A process with fewer items takes longer to start than it saves."""
 _BATCHES = 16
 """Batches of items per process: enough to share the work evenly, few enough to cost nothing."""
-_ENDED_EARLY = "a process that worked on a part of it ended early (memory may be short)"
+_ENDED_EARLY = "a process that worked on a part of the page ended early, often for lack of memory"
 
 
 def usable_processes(items: int) -> int:
@@ -48,7 +50,7 @@ def in_processes(
 
     `meanwhile` is called in this process, while the others work.
 
-    Raises what `work` raises, and ChildProcessError where a process ended without its results, as when memory is short.
+    Raises what `work` raises, and EngineError where a process ended without its results, as when memory is short.
     """
     number = usable_processes(len(items)) if processes is None else processes
     if number <= 1:
@@ -57,15 +59,13 @@ def in_processes(
     # What there is by now is neither searched for garbage nor, by that search, copied for each process.
     gc.freeze()
     try:
-        with ProcessPoolExecutor(
-            number, multiprocessing.get_context("fork"), initializer=_share, initargs=(work, items)
-        ) as pool:
+        with _pool(number, work, items) as pool, _loss_told():
             batch = max(1, len(items) // (number * _BATCHES))
-            made = pool.map(_work_on, range(len(items)), chunksize=batch)
+            places = range(len(items))
+            # not by `map`, which cancels what it has not given when it fails: Python 3.11 cannot lose such a process
+            made = [pool.submit(_work_on, places[at : at + batch]) for at in places[::batch]]
             meanwhile()
-            return list(made)
-    except BrokenProcessPool as error:
-        raise ChildProcessError(_ENDED_EARLY) from error
+            return [result for future in made for result in future.result()]
     finally:
         gc.unfreeze()
 
@@ -75,14 +75,45 @@ def beside(work: Callable[[], Result], items: int) -> Iterator[Callable[[], Resu
     """Do `work` on so many `items` in a process of its own meanwhile; yield what waits for its result and returns it.
 
     Where no process forks (see `usable_processes`) the work is done when the result is asked for. Raises what `work`
-    raises there, and BrokenProcessPool where the process ended without a result.
+    raises there, and EngineError where the process ended without a result.
     """
     if usable_processes(items) < 2:
         yield work
         return
+    with _pool(1, lambda made: made(), [work]) as pool:
+        future = pool.submit(_work_on, range(1))
+
+        def result() -> Result:
+            with _loss_told():
+                made: list[Result] = future.result()
+            return made[0]
+
+        yield result
+
+
+@contextlib.contextmanager
+def _pool(number: int, work: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of forked processes for `_work_on`; they are killed where the block fails or is interrupted.
+
+    A pool waits for all that was asked of it. Its processes only compute, and leave nothing half written.
+    """
+    others = set(multiprocessing.active_children())
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(1, fork, initializer=_share, initargs=(lambda made: made(), [work])) as pool:
-        yield pool.submit(_work_on, 0).result
+    with ProcessPoolExecutor(number, fork, initializer=_share, initargs=(work, items)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            raise
+
+
+@contextlib.contextmanager
+def _loss_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise EngineError(_ENDED_EARLY) from error
 
 
 class Ahead(Generic[Item, Result]):
@@ -109,12 +140,12 @@ class Ahead(Generic[Item, Result]):
     def results(self) -> list[Result]:
         """Return the results of the items begun before `stop`; wait for the last of them.
 
-        Raises ChildProcessError where the process has ended without them.
+        Raises EngineError where the process has ended without them.
         """
         try:
             made: list[Result] = self._receiver.recv()
-        except EOFError as error:
-            raise ChildProcessError(_ENDED_EARLY) from error
+        except (EOFError, OSError) as error:  # before its message or within it
+            raise EngineError(_ENDED_EARLY) from error
         return made
 
     def close(self) -> None:
@@ -140,7 +171,9 @@ _shared: dict[str, Any] = {}
 
 
 def _share(work: Callable[[Item], Any], items: Sequence[Item]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; one of them says so
+    for number in ENDING_SIGNALS:  # they may reach every process of a group; the one that forked says so
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _shared.update(work=work, items=items)
 
@@ -153,5 +186,5 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _work_on(place: int) -> Any:
-    return _shared["work"](_shared["items"][place])
+def _work_on(places: Sequence[int]) -> list[Any]:
+    return [_shared["work"](_shared["items"][place]) for place in places]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -103,37 +102,23 @@ def write_figures(
     made = [chart for chart in charts if chart.missing is None]
     begun = ahead.stop() if ahead else frozenset()
     rest = [chart for chart in made if key_of(chart) not in begun]
-    draw = partial(_write_drawn, folder=folder, kinds=kinds, inline=inline, without=without)
+
+    def draw(chart: Chart) -> Drawing | MissingFigure:
+        return drawn(chart, () if chart.name in without else kinds, inline)
+
     number = min(usable_processes(len(made)), len(rest)) if processes is None else processes
-    written = iter(in_processes(draw, rest, number, meanwhile))
+    late = iter(in_processes(draw, rest, number, meanwhile))
     early = ahead.results() if ahead else {}
     paths: list[Path] = []
     shown, undrawn = {}, {}
     for chart in made:
-        known = early.get(key_of(chart))
-        result = next(written) if known is None else _written(chart, known, folder)
-        if isinstance(result, MissingFigure):
-            undrawn[chart.name] = result
+        key = key_of(chart)
+        drawing = early[key] if key in early else next(late)
+        if isinstance(drawing, MissingFigure):
+            undrawn[chart.name] = drawing
             continue
-        files, element = result
-        paths += files
-        if element is not None:
-            shown[chart.name] = element
+        # here, not where it is drawn: those processes may be killed
+        paths += [write(folder / f"{chart.name}.{kind}", content) for kind, content in drawing.files.items()]
+        if drawing.element is not None:
+            shown[chart.name] = drawing.element
     return paths, shown, undrawn
-
-
-_Written = tuple[list[Path], Markup | None] | MissingFigure
-"""The files of a chart and its element of the page."""
-
-
-def _write_drawn(
-    chart: Chart, *, folder: Path, kinds: Collection[str], inline: bool, without: Collection[str]
-) -> _Written:
-    return _written(chart, drawn(chart, () if chart.name in without else kinds, inline), folder)
-
-
-def _written(chart: Chart, drawing: Drawing | MissingFigure, folder: Path) -> _Written:
-    if isinstance(drawing, MissingFigure):
-        return drawing
-    files = [write(folder / f"{chart.name}.{kind}", content) for kind, content in drawing.files.items()]
-    return files, drawing.element
