@@ -91,7 +91,7 @@ def merge_stores(
                 target.write_trial(key, content)
             target.write_environment(environment)
             target.write_study(study)  # the last: without it there is no store
-    ignored = {str(store.path / name): why for store in stores for name, why in store.ignored.items()}
+    ignored = {f"{name} in {store.path}": why for store in stores for name, why in store.ignored.items()}
     return Merged(output / PACKED if packed else target.path, len(chosen), dropped, ignored)
 
 
