@@ -78,4 +78,4 @@ def command(
         click.echo(told)
     click.echo(f"report: {files.html}")
     missing = tell_missing(files.missing)
-    return tell_failed(records.trials, "trials") or missing
+    return tell_failed(records.trials, "trial") or missing

@@ -59,12 +59,14 @@ def show_page(page: Path) -> None:
 
 
 def tell_failed(trials: pd.DataFrame, what: str) -> int:
-    """Say how many of `trials`, called `what`, failed and why the first did; return the exit code."""
+    """Say how many of `trials`, each called `what`, failed and why the first did; return the exit code."""
+    from tngd_bench.analysis.quantities import number_of
+
     failed = trials[trials["status"] == "failed"]
     if failed.empty:
         return OK
     first = "{optimizer} in {group}: {reason}".format(**failed.iloc[0])
-    return complain(f"{len(failed)} {what} failed, the first: {first}", FAILED)
+    return complain(f"{number_of(len(failed), what)} failed, the first: {first}", FAILED)
 
 
 def tell_missing(missing: Sequence[MissingFigure]) -> int:

@@ -166,7 +166,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
             f"{contender.label}: {metric} {best.score:.4g}{final} (the study's own settings: {before}) with {shown}; "
             f"{spent}"
         )
-    if failed := tell_failed(result.records.trials, "runs"):
+    if failed := tell_failed(result.records.trials, "run"):
         return failed
     if result.tuned is None:
         return complain(f"no optimizer has a result; every try is in {place}", FAILED)
