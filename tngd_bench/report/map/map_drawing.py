@@ -23,6 +23,7 @@ from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
 from tngd_bench.studies.store import columns as c
 
 _UNDECIDED = 0.4
+NOT_CONFIRMED, UNSTATED = "lead not confirmed", "at best: times not stated"
 _POINT: Look = {"linestyle": "", "marker": "o", "markersize": 4, "label": "measured sizes"}
 _POINT |= {"markerfacecolor": PAPER.light, "markeredgecolor": INK.light}
 _DOTS = "..."
@@ -203,9 +204,9 @@ def draw_legend(
         Patch(facecolor=styles[label].colour.light, label=infos[label].title) for label in shown
     ]
     hatched: Look = {"facecolor": MUTED.light, "edgecolor": PAPER.light}
-    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
+    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label=NOT_CONFIRMED))
     if any(found.open.any() for found in maps):
-        handles.append(Patch(**hatched, alpha=_UNDECIDED, hatch=_DOTS, label="at best: times not stated"))
+        handles.append(Patch(**hatched, alpha=_UNDECIDED, hatch=_DOTS, label=UNSTATED))
     if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
         handles.append(Patch(**hatched, hatch="///", label="modelled only"))
     handles.append(Line2D([], [], **_POINT))
