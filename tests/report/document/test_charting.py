@@ -161,13 +161,15 @@ def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(l
 
 
 @pytest.mark.parametrize(
-    ("scale", "start"), [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0)]
+    ("scale", "start"),
+    [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0), ("log_joules", 3e-2)],
 )
-@pytest.mark.parametrize("decades", [3, 6, 10])
+@pytest.mark.parametrize("decades", [1.5, 1.9, 2.2, 2.4, 2.6, 2.9, 3, 6, 10])
 def test_labels_side_by_side_do_not_overlap(scale, start, decades):
     with charting.style():
         figure, axes = charting.panel(4.2)
         axes.plot([start, start * 10.0**decades], [1.0, 2.0])
+        axes.set_yticks([1.0, 2.0], ["paper, 50 Gb/s", "sram-mdac, 512 Gb/s"])
         getattr(scales, scale)(axes, "x")
         figure.draw_without_rendering()
         low, high = axes.get_xlim()

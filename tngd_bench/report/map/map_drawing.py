@@ -11,7 +11,6 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis.arrays import Mask
@@ -184,11 +183,9 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
 
     fixed = float(found.plane.fixed)
     margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
-    margin.set_yscale("log")
+    scales.log_counts(margin, "y")
     low, high = axes.get_ylim()
     margin.set_ylim(low * fixed, high * fixed)
-    margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
-    margin.yaxis.set_minor_formatter(NullFormatter())
     held = "d_z" if found.plane.axis == c.BATCH_SIZE else "b"
     margin.set_ylabel(f"m = b·d_z ({held} = {found.plane.fixed})")
 

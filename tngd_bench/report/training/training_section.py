@@ -159,7 +159,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     )
     levels = part[part["tries"] > 1].dropna(subset="confidence").groupby("tries")["confidence"].first()
     if len(levels):
-        told = (f"{quantities.percent(level)} of {tries} seeds" for tries, level in levels.items())
+        told = (f"{quantities.percent(level)} with {tries} seeds" for tries, level in levels.items())
         caption += f" Intervals of medians, exact: {', '.join(told)}."
     if part["provenance"].str.startswith("median of").any():
         caption += " A target at the median of reruns is missed by half of these reruns."
