@@ -182,6 +182,22 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(drawn))
 
 
+@pytest.mark.parametrize("number", [4, 12, 30])
+@pytest.mark.parametrize("length", [4, 40, 90])
+def test_a_legend_of_any_length_is_whole_and_beside_the_data(number, length):
+    with charting.style():
+        figure, axes = charting.panel()
+        for place in range(number):
+            axes.plot([1, 2], [1, 2], label=f"{place} " + "ab " * (length // 3))
+        charting.legend_below(figure, axes)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        below, data = legend.get_window_extent(), axes.get_tightbbox()
+    assert below.y0 >= 0
+    assert below.y1 <= data.y0
+    assert data.height >= 0.4 * 3.3 * figure.dpi
+
+
 def test_labels_wider_than_a_figure_are_set_on_several_lines():
     label = "NGD (CG, device, " + ", ".join(f"setting {n} = {n}" for n in range(9)) + ")"
     with charting.style():
