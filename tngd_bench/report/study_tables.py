@@ -87,7 +87,7 @@ def untuned(results: Results, group: str) -> str:
     found = (results.study.get("tuned_for") or {}).get(ran[c.PROBLEM].iloc[0], results.study)
     record = found.get("tuning_record") or {}
     searches = [record.get(search_of(record, method)) or {} for method in tuned]
-    tried = {search["tries_per_optimizer"] for search in searches if "tries_per_optimizer" in search}
+    tried = [search["tries_per_optimizer"] for search in searches if "tries_per_optimizer" in search]
     budget = f"the best of {span_text(tried)} settings tried for each" if tried else "what a search found"
     return (
         f"Not tuned (section {group}): {quantities.listed(named)}. Settings of the tuned ones are {budget}."
