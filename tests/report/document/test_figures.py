@@ -31,7 +31,7 @@ def small(make, monkeypatch):
     """Records, of which a report holds the sections on cost alone."""
     records = make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
 
-    def costs_only(records, _beside):
+    def costs_only(records, *_):
         return Contents(Answer(""), cost_sections(Results.over(records)))
 
     monkeypatch.setattr(build, "contents", costs_only)
