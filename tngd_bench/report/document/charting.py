@@ -160,7 +160,10 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
             sum(text.count("\n") for text in labels[start : start + rows])
             for start in range(0, len(labels), rows)
         )
-        size, height = legend.get_texts()[0].get_fontsize() / 72.0, figure.get_figheight()
+        size, height = (
+            legend.get_texts()[0].get_fontproperties().get_size_in_points() / 72.0,
+            figure.get_figheight(),
+        )
         taken = size * (rows * (1.2 + legend.labelspacing) + 1.4 * folds)
         figure.set_figheight(height + max(0.0, taken - height / 2.0))
 

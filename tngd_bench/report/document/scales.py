@@ -117,6 +117,6 @@ class _ReadableLogLocator(LogLocator):
         if shown[0] >= _FEWEST_TICKS:
             return decades
         if shown[1] >= _FEWEST_TICKS:
-            return within[0] if shown[1] <= self.numticks else within[1]
+            return within[0] if shown[1] <= (self.numticks or _TICKS) else within[1]
         even = np.asarray(MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         return even[even > 0]  # the first may lie at or below 0, which a logarithmic axis has no place for

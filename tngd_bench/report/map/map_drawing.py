@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -182,7 +182,7 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
         return lambda value: np.asarray(value, dtype=float) * factor
 
     fixed = float(found.plane.fixed)
-    margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
+    margin = cast(Axes, axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed))))
     scales.log_counts(margin, "y")
     low, high = axes.get_ylim()
     margin.set_ylim(low * fixed, high * fixed)
