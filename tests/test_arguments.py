@@ -27,6 +27,13 @@ def test_the_nearest_comes_first():
     assert arguments.accepted("dampin", names).startswith("damping and 70 more")
 
 
+@given(NAMES.filter(bool), st.data())
+def test_a_name_in_capitals_is_answered_with_the_name(names, data):
+    name = data.draw(st.sampled_from(names))
+    assert arguments.suggestion(name.upper(), names) == f"; did you mean {name!r}?"
+    assert arguments.suggestion(name, [each.upper() for each in names]) == f"; did you mean {name.upper()!r}?"
+
+
 def test_no_optimizer_lists_all_its_settings_in_an_error():
     for name in registry.names():
         with pytest.raises(ValueError, match="no setting 'no_such_setting'") as caught:

@@ -85,12 +85,18 @@ def accepted(word: object, known: Iterable[str], all_of_them: str = "") -> str:
     names = list(known)
     if len(names) <= MOST_NAMED:
         return ", ".join(names) or "none"
-    near = difflib.get_close_matches(str(word), names, n=5, cutoff=0.4) or names[:5]
+    near = _nearest(word, names, 5, 0.4) or names[:5]
     where = f"; `{all_of_them}` prints all" if all_of_them else ""
     return f"{', '.join(near)} and {len(names) - len(near)} more{where}"
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest of `known`, or an empty string."""
-    near = difflib.get_close_matches(str(word), tuple(known), n=1, cutoff=0.6)
+    near = _nearest(word, known, 1, 0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _nearest(word: object, known: Iterable[str], most: int, cutoff: float) -> list[str]:
+    """Return the names that look most like `word` in any case, the nearest first."""
+    spelt = {name.casefold(): name for name in known}
+    return [spelt[near] for near in difflib.get_close_matches(str(word).casefold(), spelt, most, cutoff)]

@@ -11,9 +11,14 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.report.render.test_page import page_without_figures
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.results import Results
+from tngd_bench.report.map import map_drawing
+from tngd_bench.report.map.map_view import MapView
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -89,6 +94,33 @@ def test_a_phone_has_the_answer_a_picture_and_the_contents_within_two_screens(br
     assert opened.page.evaluate("window.scrollY") > 1000
     assert contents.bounding_box()["y"] == 0
     opened.context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_the_contents_of_a_narrow_page_unfold_without_scrolling_sideways_and_fold_again(
+    browser, built, width
+):
+    opened = Visit(browser, built.html, viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    contents = opened.page.get_by_role("navigation", name="Contents")
+    folded, links = contents.bounding_box()["height"], contents.get_by_role("link")
+    assert not links.first.is_visible()
+    contents.get_by_text("Contents", exact=True).click()
+    boxes = [link.bounding_box() for link in links.all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    wide = "[...document.querySelectorAll('nav *')].filter(each => each.scrollWidth > each.clientWidth + 1)"
+    assert (
+        opened.page.evaluate(f"{wide}.filter(each => getComputedStyle(each).overflowX !== 'visible')") == []
+    )
+    links.last.click()
+    assert contents.bounding_box()["height"] == folded
+    assert opened.page.locator("#appendix > h2").bounding_box()["y"] >= folded
+    opened.context.close()
+
+
+def test_a_wide_page_has_its_contents_in_one_line(visit):
+    contents = visit.page.get_by_role("navigation", name="Contents")
+    assert not contents.get_by_text("Contents", exact=True).is_visible()
+    assert len({link.bounding_box()["y"] for link in contents.get_by_role("link").all()}) == 1
 
 
 def test_a_link_into_the_appendix_opens_it_and_shows_the_figure(visit):
@@ -253,6 +285,79 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     assert share(slow) < share(start) <= share(fast)
     panel.get_by_role("button").click()
     assert summary.inner_text() == start
+
+
+_CELLS = """() => [...document.querySelectorAll('#explorer rect')].map(each => ({
+    shown: each.style.fill !== 'none', faint: each.classList.contains('faint'), opacity: getComputedStyle(each).opacity
+}))"""
+
+
+def panel_cells(page, columns):
+    """Return which cells of the panel's map are shown and which of these in full colour, rows upwards as in a map."""
+    cells = page.evaluate(_CELLS)
+    assert {cell["opacity"] for cell in cells if cell["faint"]} <= {str(map_drawing._UNDECIDED)}
+    assert {cell["opacity"] for cell in cells if not cell["faint"]} <= {"1"}
+    shown, full = (
+        np.reshape([cell["shown"] and also(cell) for cell in cells], (-1, columns))[::-1]
+        for also in (lambda cell: True, lambda cell: not cell["faint"])
+    )
+    return shown, full
+
+
+def test_the_panel_has_in_full_colour_what_a_test_of_the_device_set_there_confirms(visit, records):
+    """Against the map drawn anew for that device: the same leads for the study's, none but those for others."""
+    results = Results(records, clocked=True)
+    view = MapView(results, results.calibrations)
+    panel, device = visit.page.locator("#explorer"), view.use.device
+    slower = device.override(link_rate_bits_per_s=10**9.5, word_bits=24)
+    faster = device.override(link_rate_bits_per_s=None)
+    settings = (
+        (device, {}),
+        (slower, {"rate": "9.5", "bits": "24"}),
+        (device.override(capacitance_farad=1e-4 / device.resistance_ohm), {"tau": "-4"}),
+        (faster, {"rate": "14.5"}),
+    )
+    for without, taken in ((view.approximate, False), ((), True)):
+        kept = []
+        for changed, moved in settings:
+            panel.get_by_role("button").click()
+            panel.get_by_label("Rivals too").set_checked(taken)
+            for name, value in moved.items():
+                panel.locator(f"[name={name}]").fill(value)
+            found = cheapest(view.batch, dataclasses.replace(view.use, device=changed), without)
+            shown, full = panel_cells(visit.page, len(view.batch.sizes))
+            assert (shown == (found.vouched & (found.winner >= 0))).all()
+            assert not (full & ~found.confirmed).any()
+            kept.append(full)
+            if not moved:
+                assert (full == found.confirmed).all()
+            entries = panel.locator(".legend li").all_inner_texts()
+            assert map_drawing.NOT_CONFIRMED in entries
+        assert kept[0].any()
+        assert kept[1].any()  # digital leads over a slower device are wider still
+    panel.get_by_label("Host and rivals on").select_option("h100")
+    assert not panel_cells(visit.page, len(view.batch.sizes))[1].any()
+
+
+def test_the_panel_dots_what_the_device_wins_at_best_and_confirms_none_of_it(browser, records, tmp_path):
+    device = records.trials["device"].mask(records.trials["optimizer"] == "tngd", "board")
+    page = tmp_path / "index.html"
+    unstated = dataclasses.replace(records, trials=records.trials.assign(device=device))
+    page.write_text(page_without_figures(unstated)[0], encoding="utf-8")
+    opened = Visit(browser, page)
+    opened.page.locator("[name=rate]").fill("14.5")
+    dotted, won = opened.page.evaluate(
+        """() => [document.querySelector('#explorer .dots').getAttribute('d').split('M').slice(1),
+            [...document.querySelectorAll('#explorer rect')].filter(each => each.style.fill.includes('tngd'))
+                .map(each => [each.getAttribute('x'), each.getAttribute('y'), each.classList.contains('faint')])]"""
+    )
+    assert [text.split("h")[0] for text in dotted] == [f"{x} {y}" for x, y, _ in won]
+    assert won
+    assert all(faint for *_, faint in won)
+    said = opened.page.locator("#explorer .required").inner_text()
+    assert re.search(r"takes ≥ .* host \d.* That is (at least .* slower|at most .* faster) than", said)
+    assert map_drawing.UNSTATED in opened.page.locator("#explorer .legend li").all_inner_texts()
+    opened.context.close()
 
 
 def test_the_panel_names_the_quickest_of_the_rivals_that_take_part(visit):

@@ -1,12 +1,18 @@
+import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import pandas as pd
+import pytest
 
 from tngd_bench.analysis.families import optimizer_info, optimizer_infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.optimizers import registry
 from tngd_bench.report import study_tables
+from tngd_bench.report.document import charting
+from tngd_bench.report.training import training_section
 from tngd_bench.studies.store.columns import TRIAL_COLUMNS
 
 
@@ -121,3 +127,32 @@ def test_unfinished_levels_that_are_words_and_second_settings_are_told_apart(rec
     sections = {f"training: digits, ADC resolution = 4, start = {word}" for word in ("zero", "gradient")}
     assert set(shown["section"]) == sections
     assert sorted(shown["trials"]) == ["1", "2"]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_was_not_tuned_beside_what_was_is_named_with_what_was_tried(records, recorded):
+    trials = records.trials.copy()
+    here = trials["group"] == "digits"
+    for name in ("adam", "kfac"):
+        trials.loc[here & (trials["optimizer"] == name), "optimizer"] = f"{name}[tuned]"
+    trials.loc[here & (trials["optimizer"] == "sgd"), "settings"] = json.dumps({"lr": 0.2})
+    search = {"search": {"tries_per_optimizer": 33}, "search-2": {"tries_per_optimizer": 9}}
+    study = records.study | ({"tuning_record": search | {"kfac": {"search": "search-2"}}} if recorded else {})
+    own = Results(dataclasses.replace(records, trials=trials, study=study))
+    said = study_tables.untuned(own, "digits")
+    budget = "the best of 9 to 33 settings tried for each" if recorded else "what a search found"
+    assert said.startswith("Not tuned (section digits): ")
+    assert said.endswith(f". Settings of the tuned ones are {budget}.")
+    named = dict(re.findall(r"(?:: |, | and )([^:,]+?) \((default settings|set by the study)\)", said))
+    ran = set(trials.loc[here, "method"]) - {"adam", "kfac"}
+    assert set(named) == {registry.get(name).title for name in ran}
+    # lr = 0.01 in all records, the default of the others
+    assert {title for title, how in named.items() if how == "set by the study"} == {"SGD", "TNGD-Adam"}
+    with charting.style():
+        assert said in training_section.training_sections(own)[0].points
+
+
+def test_nothing_is_said_of_tuning_where_all_or_none_are_tuned(records):
+    assert study_tables.untuned(Results(records), "digits") == ""
+    tuned = records.trials.assign(optimizer=records.trials["optimizer"] + "[tuned]")
+    assert study_tables.untuned(Results(dataclasses.replace(records, trials=tuned)), "digits") == ""

@@ -12,6 +12,7 @@ from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
+from tngd_bench.report.study_tables import untuned
 from tngd_bench.report.training.training_section import targets_table
 from tngd_bench.studies.store import columns as c
 
@@ -75,7 +76,7 @@ def _learning(results: Results, convergence: Section) -> Section:
         "learning",
         "Learning",
         prose=_MEMORY if carried else "",
-        points=tuple(filter(None, [results.about_formats(set(own[c.OPTIMIZER]))])),
+        points=tuple(filter(None, (untuned(results, group), results.about_formats(set(own[c.OPTIMIZER]))))),
         charts=tuple(curves),
         tables=(table if len(own) == len(times) else replace(table, name="time-to-target-here"),),
     )

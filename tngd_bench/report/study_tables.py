@@ -14,6 +14,7 @@ from tngd_bench.analysis.training.sweep_kinds import swept_names
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, Table, amount, span_text, words
+from tngd_bench.studies.file.tuned_sets import search_of
 from tngd_bench.studies.store import columns as c
 
 
@@ -54,9 +55,7 @@ def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:
     rows, data = [], []
     for label in infos:
         for settings, part in c.only(plain, optimizer=label).groupby(c.SETTINGS, sort=True):
-            usual = _defaults(infos[label].method)
-            given = json.loads(str(settings)).items()
-            text = _listed({name: value for name, value in given if usual.get(name, _UNSET) != value})
+            text = _listed(_set_otherwise(infos[label].method, settings))
             sections = ", ".join(dict.fromkeys(part[c.GROUP]))
             rows.append((infos[label].title, text or "none", sections))
             data.append({c.OPTIMIZER: label, c.SETTINGS: settings, "sections": sections})
@@ -67,6 +66,32 @@ def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:
     titles = ("optimizer", "settings other than the default", "sections")
     frame = pd.DataFrame(data, columns=["optimizer", "settings", "sections"])
     return tables.text_table("optimizer-settings", caption, titles, rows, frame)
+
+
+def untuned(results: Results, group: str) -> str:
+    """Return which optimizers of a training section no search had set while it had others, and how much these had.
+
+    "" where it had all of them, or none.
+    """
+    infos, ran = results.infos, c.outside_sweeps(c.only(results.of_kind("training"), group=group))
+    tuned = {infos[label].method for label in ran[c.OPTIMIZER] if infos[label].tuned}
+    others = ran[~ran[c.METHOD].isin(tuned)].drop_duplicates(c.OPTIMIZER)
+    if not tuned or others.empty:
+        return ""
+    named = []
+    for row in c.each(others):
+        changed = _set_otherwise(row.method, row.settings)
+        named.append(
+            f"{infos[row.optimizer].title} ({'set by the study' if changed else 'default settings'})"
+        )
+    found = (results.study.get("tuned_for") or {}).get(ran[c.PROBLEM].iloc[0], results.study)
+    record = found.get("tuning_record") or {}
+    searches = [record.get(search_of(record, method)) or {} for method in tuned]
+    tried = [search["tries_per_optimizer"] for search in searches if "tries_per_optimizer" in search]
+    budget = f"the best of {span_text(tried)} settings tried for each" if tried else "what a search found"
+    return (
+        f"Not tuned (section {group}): {quantities.listed(named)}. Settings of the tuned ones are {budget}."
+    )
 
 
 def defaults_table(infos: Infos) -> Table:
@@ -90,6 +115,13 @@ def _defaults(method: str) -> dict[str, Any]:
     """Return the settings of `method` by default; none where it is not registered here."""
     entry = registry.recorded(method)
     return {} if entry is None else dict(entry.defaults)
+
+
+def _set_otherwise(method: str, settings: object) -> dict[str, Any]:
+    """Return those of a trial's `settings` (JSON text) that are not defaults."""
+    usual = _defaults(method)
+    given = json.loads(str(settings)).items()
+    return {name: value for name, value in given if usual.get(name, _UNSET) != value}
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ def test_learning_names_the_device_and_the_best_other_with_what_seeds_tell(study
     study.train("sgd", [0.3] * 3, accuracy=[0.6, 0.7, 0.7])
     found = told(answered(study), "Learning")
     assert found.text == (
-        "On digits-mlp TNGD ends at 92 % test accuracy; K-FAC at 80 % (3 seeds, too few to tell)."
+        "On digits-mlp, not tuned, TNGD ends at 92 % test accuracy; K-FAC at 80 % (3 seeds, too few to tell)."
     )
     assert found.bold == "92 %"
 
@@ -126,7 +126,7 @@ def test_runs_without_an_end_are_the_worst_in_a_median_and_are_counted(study):
     study.train("tngd", [0.1, 0.1, 0.1, None, None], accuracy=[0.99, 0.6, 0.5, 0.9, 0.9])
     study.train("kfac", [0.2] * 5, accuracy=0.9)
     assert answered(study).bottom_line == (  # nothing was timed
-        "On digits-mlp TNGD ends at 50 % test accuracy; K-FAC at 90 % "
+        "On digits-mlp, not tuned, TNGD ends at 50 % test accuracy; K-FAC at 90 % "
         "(5 seeds, 2 of 5 of TNGD did not finish, too few to tell)."
     )
 

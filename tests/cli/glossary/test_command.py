@@ -82,4 +82,18 @@ def test_all_are_printed_and_an_unknown_one_is_answered_with_the_nearest(capsys)
         3,
         "tngd-bench: error: no word 'confirmd'; did you mean 'confirmed'?\n",
     )
+    assert "did you mean 'TNGD'?" in told(capsys, "tndg")[2]
+    assert told(capsys, "xyz")[2] == "tngd-bench: error: no word 'xyz'; `tngd-bench glossary` has all\n"
     assert told(capsys, "within", "run-to-run", "spread")[1].startswith(WITHIN_SPREAD)
+
+
+@pytest.mark.parametrize(
+    "word", sorted({part for term in terms() for part in in_ascii(term).split() if len(part) > 4})
+)
+def test_a_misspelt_word_of_a_term_is_answered_with_one_that_is_found(capsys, word):
+    """With two letters swapped, in capitals."""
+    misspelt = f"{word[:2]}{word[3]}{word[2]}{word[4:]}".strip(",").upper()
+    code, _, error = told(capsys, misspelt)
+    if code:
+        (near,) = re.findall(r"did you mean '(.+)'\?", error)
+        assert told(capsys, near)[0] == 0

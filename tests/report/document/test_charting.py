@@ -161,13 +161,15 @@ def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(l
 
 
 @pytest.mark.parametrize(
-    ("scale", "start"), [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0)]
+    ("scale", "start"),
+    [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0), ("log_joules", 3e-2)],
 )
-@pytest.mark.parametrize("decades", [3, 6, 10])
+@pytest.mark.parametrize("decades", [1.5, 1.9, 2.2, 2.4, 2.6, 2.9, 3, 6, 10])
 def test_labels_side_by_side_do_not_overlap(scale, start, decades):
     with charting.style():
         figure, axes = charting.panel(4.2)
         axes.plot([start, start * 10.0**decades], [1.0, 2.0])
+        axes.set_yticks([1.0, 2.0], ["paper, 50 Gb/s", "sram-mdac, 512 Gb/s"])
         getattr(scales, scale)(axes, "x")
         figure.draw_without_rendering()
         low, high = axes.get_xlim()
@@ -178,6 +180,22 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
         ]
     assert len(drawn) >= 3
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(drawn))
+
+
+@pytest.mark.parametrize("number", [4, 12, 30])
+@pytest.mark.parametrize("length", [4, 40, 90])
+def test_a_legend_of_any_length_is_whole_and_beside_the_data(number, length):
+    with charting.style():
+        figure, axes = charting.panel()
+        for place in range(number):
+            axes.plot([1, 2], [1, 2], label=f"{place} " + "ab " * (length // 3))
+        charting.legend_below(figure, axes)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        below, data = legend.get_window_extent(), axes.get_tightbbox()
+    assert below.y0 >= 0
+    assert below.y1 <= data.y0
+    assert data.height >= 0.4 * 3.3 * figure.dpi
 
 
 def test_labels_wider_than_a_figure_are_set_on_several_lines():

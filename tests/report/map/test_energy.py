@@ -38,6 +38,9 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         measured = energy_chart.energy_chart(view).data.set_index("name")
         view.results.environment["host_processor"] = "a100"
         other = energy_chart.energy_chart(view)
+        given = energy_chart.energy_chart(view)
+    assert "power of the measured machine is not recorded" in chart.caption
+    assert "not recorded" not in given.caption
     assert "H100" in chart.heading
     assert "A100" in other.heading
     both = pd.concat(

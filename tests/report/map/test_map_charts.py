@@ -59,6 +59,8 @@ def test_axes_are_labelled_and_the_margin_is_m(charts):
     (margin,) = axes.child_axes
     assert margin.get_ylabel() == "m = b·d_z (d_z = 10)"
     np.testing.assert_allclose(margin.get_ylim(), np.multiply(axes.get_ylim(), 10))
+    low, high = margin.get_ylim()
+    assert sum(low <= tick <= high for tick in margin.get_yticks()) >= 3  # also where no decade lies between
     assert charts["map-exact-outputs"].figure.axes[0].get_ylabel() == "outputs d_z"
 
 

@@ -1,5 +1,6 @@
 """Times to a target: the fastest optimizer of the table, of the map and of the words is one."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,14 +32,21 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     assert said == break_even_charts.place_words(lowest, known)
     assert f"{known[lowest['optimizer'][0]].title} in " in said
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
-    two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"])], ignore_index=True)
+    other = lowest.assign(group="other", optimizer="sgd")
+    assert "sgd" not in set(lowest["optimizer"])
+    two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"]), other], ignore_index=True)
     with charting.style():
         unstated = Results(records).unstated
         view = SimpleNamespace(
             reached=two, infos=known, styles=marks(known), results=SimpleNamespace(unstated=unstated)
         )
         chart = break_even_charts.place_chart(view)
+        chart.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in chart.figure.axes[0].texts]
     assert chart.data.equals(two)
+    said = "\n".join(text.get_text() for text in chart.figure.axes[0].texts)
+    assert said.count(": ") == len(two)  # sections at one place are all told, one below the other
+    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
 
 
 def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_ranked():

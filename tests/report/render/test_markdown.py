@@ -46,6 +46,13 @@ def test_a_document_says_which_rows_it_leaves_out_and_leaves_none_out_of_a_whole
     assert "more row" not in text
 
 
+def test_every_picture_has_its_heading_and_its_words_with_a_file_or_without():
+    for filed in (True, False):
+        text = markdown.markdown("A study", [], [dataclasses.replace(section(), figure_files=filed)], "")
+        shown = re.findall(r"\*\*Picture (.)\*\*\n\n(?:!\[|\*)What (.) shows", text)
+        assert shown == [(x, x) for x in "abc"]
+
+
 def test_one_side_has_the_whole_answer_and_the_pictures():
     text = markdown.brief("A study", ANSWER, PICTURES, "Made by us")
     assert text.startswith(

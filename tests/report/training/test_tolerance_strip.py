@@ -20,7 +20,9 @@ def test_every_level_of_every_imperfection_has_its_cell(make):
     assert sum(isinstance(patch, Rectangle) for patch in axes.patches) == len(expected)
     texts = [text.get_text() for text in axes.texts]
     assert "✓ 12 bits" in texts
-    assert any(", 5 seeds, ideal " in text for text in texts)
+    about = [text for text in texts if " seeds, ideal " in text]
+    assert len(about) == len(found)
+    assert all(text.endswith(each.score.score.title) for text, each in zip(about, found, strict=True))
     assert "ADC resolution, TNGD (digits-mlp, N = 10,000, 5 seeds, ideal " in chart.alt
     assert ": 12 bits no worse than ideal" in chart.alt
 

@@ -81,7 +81,7 @@ def test_the_interval_of_a_median_has_the_confidence_of_its_own_number_of_seeds(
     times = Results(records).times_to_target
     one, five = times.assign(tries=1, confidence=0.0), times.assign(tries=5, confidence=0.9375)
     table = targets_table(pd.concat([one, five]), Results(records).infos)
-    assert "Intervals of medians, exact: 93.8 % of 5 seeds." in table.caption
+    assert "Intervals of medians, exact: 93.8 % with 5 seeds." in table.caption
     assert set(table.data["tries"]) == {1, 5}
     for tries, row in zip(table.data["tries"], table.rows, strict=True):
         assert ("[" in row[4]) is (tries == 5)

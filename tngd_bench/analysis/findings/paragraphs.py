@@ -185,11 +185,11 @@ def learning(results: Results) -> Text | None:
     if ranked.empty:
         return None
     first = next((str(label) for label in ranked.index if infos[label].modelled), str(ranked.index[0]))
-    all_tuned, seeds = all(infos[label].tuned for label in labels), ran[c.SEED].nunique()
-    names = section.without_tuned().infos if all_tuned else infos
+    tuned, seeds = {infos[label].tuned for label in labels}, ran[c.SEED].nunique()
+    names = section.without_tuned().infos if tuned == {True} else infos
     bold = quantities.metric(ranked[first], score.metric)
-    where = f"{ran[c.PROBLEM].iloc[0]}{', all tuned,' if all_tuned else ''}"
-    text = f"On {where} {names[first].title} ends at {bold} {score.title}"
+    settings = "" if len(tuned) > 1 else ", all tuned," if tuned == {True} else ", not tuned,"
+    text = f"On {ran[c.PROBLEM].iloc[0]}{settings} {names[first].title} ends at {bold} {score.title}"
     said = [f"{seeds} seed{'' if seeds == 1 else 's'}"]
     shown = list(ranked.drop(first).index)[:1]
     lost = [label for label in labels if label not in ranked.index]  # finished in no seed: not in the ranking

@@ -17,8 +17,9 @@ def command(word: tuple[str, ...]) -> None:
     wanted, meanings = " ".join(word), terms()
     found = _found(wanted, meanings)
     if not found:
-        names = [name for term in meanings for name in (term, in_ascii(term)) for name in name.split(", ")]
-        near = suggestion(wanted, names) or "; `tngd-bench glossary` has all"
+        names = [name for term in meanings for name in f"{term}, {in_ascii(term)}".split(", ")]
+        parts = [part for name in names for part in name.split() if len(part) > 3]
+        near = suggestion(wanted, [*parts, *names]) or "; `tngd-bench glossary` has all"
         raise click.UsageError(f"no word {wanted!r}{near}")
     width = min(shutil.get_terminal_size().columns, 100)
     for term in found:

@@ -144,14 +144,28 @@ def appended(note: str) -> str:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """Put the legend of `axes` under it, outside the data, in at most `columns`, fewer where labels are long."""
+    """Put the legend of `axes` under it, outside the data, in at most `columns`, fewer where labels are long.
+
+    The figure grows by what the legend takes beyond half of its height.
+    """
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         labels = [folded(label, _LEGEND_CHARACTERS - _LEGEND_HANDLE) for label in labels]
         columns = max(1, min(columns, _LEGEND_CHARACTERS // (max(map(len, labels)) + _LEGEND_HANDLE)))
-        figure.legend(
+        legend = figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.4
         )
+        rows = -(-len(labels) // columns)
+        folds = max(
+            sum(text.count("\n") for text in labels[start : start + rows])
+            for start in range(0, len(labels), rows)
+        )
+        size, height = (
+            legend.get_texts()[0].get_fontproperties().get_size_in_points() / 72.0,
+            figure.get_figheight(),
+        )
+        taken = size * (rows * (1.2 + legend.labelspacing) + 1.4 * folds)
+        figure.set_figheight(height + max(0.0, taken - height / 2.0))
 
 
 def by_optimizer(frame: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, pd.DataFrame]]:

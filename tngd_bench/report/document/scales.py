@@ -25,6 +25,8 @@ _PLAIN = 1000
 """Counts below it are written out, in place of a power of ten."""
 _TICKS, _WIDE_TICKS = 12, 6
 """Ticks of a logarithmic axis at most, and side by side where each is as long as "100 Gb/s"."""
+_WITHIN_A_DECADE = (1.0, 2.0, 5.0), (1.0, 3.0)
+"""The leading digits of ticks where decades are too few, and where that is too many."""
 
 
 def axis(axes: Axes, which: str, label: str, scale: Scale | None = None) -> None:
@@ -96,7 +98,7 @@ def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
 
 
 class _ReadableLogLocator(LogLocator):
-    """Ticks at decades; at 1, 2 and 5 where these are fewer than three; evenly spaced where those are, too."""
+    """Ticks at decades; at 1, 2 and 5, or at 1 and 3, where these are fewer than three; else evenly spaced."""
 
     def nonsingular(self, vmin: float, vmax: float) -> Any:
         """Return limits for data from `vmin` to `vmax`: values that no tick could tell apart are one value."""
@@ -110,8 +112,11 @@ class _ReadableLogLocator(LogLocator):
         if low <= 0:
             return decades
         exponents = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for ticks in (decades, np.outer(10.0**exponents, (1.0, 2.0, 5.0)).ravel()):
-            if np.count_nonzero((ticks >= low) & (ticks <= high)) >= _FEWEST_TICKS:
-                return ticks
+        within = [np.outer(10.0**exponents, leading).ravel() for leading in _WITHIN_A_DECADE]
+        shown = [np.count_nonzero((ticks >= low) & (ticks <= high)) for ticks in (decades, *within)]
+        if shown[0] >= _FEWEST_TICKS:
+            return decades
+        if shown[1] >= _FEWEST_TICKS:
+            return within[0] if shown[1] <= (self.numticks or _TICKS) else within[1]
         even = np.asarray(MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         return even[even > 0]  # the first may lie at or below 0, which a logarithmic axis has no place for

@@ -195,9 +195,10 @@ def place_chart(view: MapView) -> Chart | None:
         x, y = own[c.PARAMETERS].to_numpy(float), own[c.BATCH_SIZE].to_numpy(float)
         point: Look = {"linestyle": "", "marker": mark.marker, "markersize": 12, "color": mark.colour.light}
         axes.plot(x, y, **point, label=infos[label].title)
-        for row in c.each(own.drop_duplicates([c.PARAMETERS, c.BATCH_SIZE])):
-            text, at = f"{row.group}: {quantities.seconds(row.seconds)}", (row.parameters, row.batch_size)
-            axes.annotate(text, at, (0, 11), textcoords="offset points", ha="center", fontsize=8)
+    for place, own in c.groups(times, [c.PARAMETERS, c.BATCH_SIZE]):
+        at = place[c.PARAMETERS], place[c.BATCH_SIZE]
+        text = "\n".join(f"{row.group}: {quantities.seconds(row.seconds)}" for row in c.each(own))
+        axes.annotate(text, at, (0, 9), textcoords="offset points", ha="center", va="bottom", fontsize=8)
     axes.margins(0.25)
     axes.set_xscale("log")
     axes.set_yscale("log")

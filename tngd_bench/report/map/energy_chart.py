@@ -154,6 +154,11 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
     said = "" if least is None else f"{least.name} takes at least {quantities.joules(least.rival or 0.0)}. "
     if hosts:
         said += f"A device's host alone takes at least {quantities.joules(min(hosts))}."
+    unknown = (
+        " The power of the measured machine is not recorded: “tngd-bench report --host-watts” states it."
+        if view.results.environment.get(HOST_WATTS) is None
+        else ""
+    )
     data = pd.DataFrame([vars(bar) for bar in bars]).astype({"host": float, "device": float, "rival": float})
     return Chart(
         slugs.slug("energy", processor.name),
@@ -161,8 +166,7 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         f"Modelled joules of an iteration at {where}. {said}".strip(),
         f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source}), lower bounds. "
         "Device: items with a price; a dotted end has items without one, which are unknown. The energy of a host that "
-        "waits is not counted. The power of the measured machine is not recorded: “tngd-bench report --host-watts” "
-        "states it. Its option --host-processor takes another host.",
+        f"waits is not counted.{unknown} “tngd-bench report --host-processor” takes another host.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,6 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis.arrays import Mask
@@ -23,6 +22,7 @@ from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
 from tngd_bench.studies.store import columns as c
 
 _UNDECIDED = 0.4
+NOT_CONFIRMED, UNSTATED = "lead not confirmed", "at best: times not stated"
 _POINT: Look = {"linestyle": "", "marker": "o", "markersize": 4, "label": "measured sizes"}
 _POINT |= {"markerfacecolor": PAPER.light, "markeredgecolor": INK.light}
 _DOTS = "..."
@@ -182,12 +182,10 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
         return lambda value: np.asarray(value, dtype=float) * factor
 
     fixed = float(found.plane.fixed)
-    margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
-    margin.set_yscale("log")
+    margin = cast(Axes, axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed))))
+    scales.log_counts(margin, "y")
     low, high = axes.get_ylim()
     margin.set_ylim(low * fixed, high * fixed)
-    margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
-    margin.yaxis.set_minor_formatter(NullFormatter())
     held = "d_z" if found.plane.axis == c.BATCH_SIZE else "b"
     margin.set_ylabel(f"m = b·d_z ({held} = {found.plane.fixed})")
 
@@ -203,9 +201,9 @@ def draw_legend(
         Patch(facecolor=styles[label].colour.light, label=infos[label].title) for label in shown
     ]
     hatched: Look = {"facecolor": MUTED.light, "edgecolor": PAPER.light}
-    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
+    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label=NOT_CONFIRMED))
     if any(found.open.any() for found in maps):
-        handles.append(Patch(**hatched, alpha=_UNDECIDED, hatch=_DOTS, label="at best: times not stated"))
+        handles.append(Patch(**hatched, alpha=_UNDECIDED, hatch=_DOTS, label=UNSTATED))
     if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
         handles.append(Patch(**hatched, hatch="///", label="modelled only"))
     handles.append(Line2D([], [], **_POINT))

@@ -11,6 +11,7 @@ from tngd_bench.analysis.arrays import Array
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse, FactorUse
 from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 from tngd_bench.optimizers.iteration import Iteration
@@ -20,6 +21,7 @@ from tngd_bench.optimizers.roofline import (
     making_seconds,
     rated_seconds,
 )
+from tngd_bench.report.map.map_drawing import NOT_CONFIRMED, UNSTATED
 from tngd_bench.spu.billing import array_words
 from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
@@ -35,7 +37,8 @@ def explorer(
 
     Seconds of every digital optimizer and of the host, measured with the factors that they are vouched for within, and
     rated; relaxations; words on the link, seconds that neither link nor τ decides and what overlap needs, per upload;
-    items without a stated time. Lists in row-major order of the plane, None where there is no model, or no memory.
+    who has a confirmed lead, among exact solvers and among all; items without a stated time. Lists in row-major order
+    of the plane, None where there is no model, or no memory.
     """
     device = calibrations.device_label
     assert device is not None
@@ -68,7 +71,11 @@ def explorer(
         c.NOT_STATED: [quantities.items([name]) for name in use.not_stated],
         "factors": {label: _flat(factor(label)) for label in labels},
         "vouched_factor": VOUCHED_FACTOR,
-        "near": [bool(value) for value in batch.measured.ravel()],
+        "confirmed": {
+            "exact": _confirmed(batch, use, [label for label in calibrations.digital if label not in exact]),
+            "all": _confirmed(batch, use, ()),
+        },
+        "shading": {"faint": NOT_CONFIRMED, "dotted": UNSTATED},
         "start": {
             "rate": 14.5 if rate is None else float(np.log10(rate)),
             "tau": float(np.log10(use.device.time_constant_s)),
@@ -81,6 +88,13 @@ def explorer(
             "target": 1,
         },
     }
+
+
+def _confirmed(batch: Plane, use: DeviceUse, without: Sequence[str]) -> list[str | None]:
+    """Return who has a confirmed lead at each cell of the study's map; None where nobody has."""
+    found = cheapest(batch, use, without)
+    leads = zip(found.winner.ravel(), found.confirmed.ravel(), strict=True)
+    return [found.labels[place] if sure else None for place, sure in leads]
 
 
 def _modelled(batch: Plane, use: DeviceUse, uploads: Sequence[str]) -> dict[str, object]:

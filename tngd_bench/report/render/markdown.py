@@ -128,6 +128,7 @@ def _section(section: Section, rest: str = "") -> list[str]:
         lines += ["", f"    {' '.join(section.command.split())}"]
     for chart in section.charts:
         alt = escaped(chart.alt)
+        lines += ["", f"**{escaped(chart.heading)}**"]  # it has the sizes that the words leave out
         lines += ["", f"![{alt}](figures/{chart.name}.svg)" if section.figure_files else f"*{alt}*"]
     for table in section.tables:
         if table.rows:

@@ -55,16 +55,16 @@ def _rows(results: Results) -> Iterator[_Row]:
                 (f"{value_text(both.parameter, row.level)}{'*' if row.diverged else ''}", str(row.verdict))
                 for row in c.each(both.levels)
             )
-            ideal = quantities.metric(judged.ideal, judged.score.metric)
+            ideal = f"{quantities.metric(judged.ideal, judged.score.metric)} {judged.score.title}"
             about = {
                 "imperfection": both.parameter,
                 c.OPTIMIZER: both.optimizer,
                 c.GROUP: both.group,
-                "ideal": ideal,
+                "ideal": quantities.metric(judged.ideal, judged.score.metric),
             }
             yield _Row(
                 f"{name}, {infos[both.optimizer].title}",
-                f"{trained_on(both)}, ideal level {ideal}",
+                f"{trained_on(both)}, ideal {ideal}",
                 cells,
                 about,
             )
@@ -80,7 +80,9 @@ def _rows(results: Results) -> Iterator[_Row]:
             }
             cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
             model = f"{pair.problem}, N = {quantities.count(pair.size)}" if pair.note else trained_on(pair)
-            where = "; ".join(filter(None, (f"{model}, ideal {ideal}", pair.note)))  # a note has the seeds
+            where = "; ".join(
+                filter(None, (f"{model}, ideal {ideal} {score.score.title}", pair.note))
+            )  # a note has the seeds
             yield _Row(infos[pair.optimizer].title, where, (cell,), about)
     by_note: dict[str, list[str]] = {}
     for (name, note), number in undecided.items():

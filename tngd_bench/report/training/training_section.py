@@ -20,6 +20,7 @@ from tngd_bench.report.document import panels, tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, words
+from tngd_bench.report.study_tables import untuned
 from tngd_bench.report.training import heatmaps
 from tngd_bench.studies.store import columns as c
 
@@ -54,6 +55,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             points=(
                 *([f"{NO_CLOCK} {caveats.named(bounds, infos)}."] if bounds else []),
                 *([f"{NO_COST} {_named(without, infos)}."] if without else []),
+                *filter(None, (untuned(results, group) for group in dict.fromkeys(compared.data[c.GROUP]))),
                 *filter(None, [results.about_formats(set(results.times_to_target[c.OPTIMIZER]))]),
                 *([OTHER_SETTINGS] if len(panels.main_trials(results)) < len(trials) else []),
             ),
@@ -157,7 +159,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     )
     levels = part[part["tries"] > 1].dropna(subset="confidence").groupby("tries")["confidence"].first()
     if len(levels):
-        told = (f"{quantities.percent(level)} of {tries} seeds" for tries, level in levels.items())
+        told = (f"{quantities.percent(level)} with {tries} seeds" for tries, level in levels.items())
         caption += f" Intervals of medians, exact: {', '.join(told)}."
     if part["provenance"].str.startswith("median of").any():
         caption += " A target at the median of reruns is missed by half of these reruns."

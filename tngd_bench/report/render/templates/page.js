@@ -16,6 +16,14 @@
   tell();
   toggle.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; store.set(root.dataset.theme); tell(); });
 
+  // Contents: folded where the page is narrow, until asked for, and again once a section is chosen.
+  const contents = document.querySelector("nav details");
+  const narrow = matchMedia("(max-width: 72rem)");
+  const fold = () => { contents.open = !narrow.matches; };
+  narrow.addEventListener("change", fold);
+  contents.addEventListener("click", (event) => { if (event.target.matches("a")) fold(); });
+  fold();
+
   // Tables: sort by a column, keep the rows that contain every word.
   const keyOf = (row, column) => {
     const cell = row.children[column];
@@ -123,6 +131,9 @@
       cells.push({ place: row * columns + column, row, column, box, title });
     }
   }
+  const dots = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  dots.setAttribute("class", "dots");
+  svg.append(dots);
   const axis = (text, x, y, anchor) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", "text");
     node.setAttribute("x", String(x));
@@ -140,7 +151,7 @@
 
   const three = (value) => value.toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
   const units = [[1e-9, "ns"], [1e-6, "µs"], [1e-3, "ms"], [1, "s"], [3600, "h"]];
-  const seconds = (value) => { const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${three(value / scale)} ${unit}`; };
+  const seconds = (value) => { if (value === 0) return "0 s"; const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${three(value / scale)} ${unit}`; };
   const rates = [[1, "b/s"], [1e3, "kb/s"], [1e6, "Mb/s"], [1e9, "Gb/s"], [1e12, "Tb/s"]];
   const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${three(value / scale)} ${unit}`; };
   const colour = (label) => `var(--c-${known.methods[label]})`;
@@ -150,6 +161,17 @@
   const chosen = (name) => {
     const at = Number(field(name).value), study = known.start[name];
     return Math.abs(at - study) <= Number(field(name).step) / 2 ? study : at;
+  };
+  // What the device takes beside its host's part at one place of the map.
+  const modelled = (place, { rate, tau, bits, time, upload }) => known.fixed[upload][place] + known.runs[place] * time * tau + known.words[upload][place] * bits / rate;
+  const linkRate = (log) => log >= Number(field("rate").max) ? Infinity : 10 ** log;
+  const study = { ...known.start, rate: linkRate(known.start.rate), tau: 10 ** known.start.tau };
+  // A lead that the map confirms for the study's device stays confirmed where what is set here can only widen it.
+  const confirmed = (best, place, settings) => {
+    const leads = field("approximate").checked ? known.confirmed.all : known.confirmed.exact;
+    if (field("processor").value !== "" || settings.upload !== study.upload || leads[place] !== best) return false;
+    const now = modelled(place, settings), then = modelled(place, study);
+    return best === known.device ? now <= then : now >= then;
   };
   // What the device takes at one size, and what would make it so many times faster than the quickest rival.
   const required = ({ rivals, digital, hosts, rated, rate, tau, bits, time, upload }) => {
@@ -162,7 +184,9 @@
     const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
     const target = field("target"), allowed = digital[best][place] / target.valueAsNumber;
     const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
-    const times = taken > fastest ? `${three(taken / fastest)} times slower than` : `${three(fastest / taken)} times faster than`;
+    // of a device known from below only the ratio is one too; of two lower bounds it is neither
+    const edge = rated || bound === "" ? "" : taken > fastest ? "at least " : "at most ";
+    const times = `${edge}${taken > fastest ? `${three(taken / fastest)} times slower` : `${three(fastest / taken)} times faster`} than`;
     const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${three(1e3 * value)} mJ` : `${three(value)} J`; };
     const needed = !target.validity.valid ? [] : Object.keys(known.words).filter((way) => hosts[way][place] !== null).map((way) => {
       const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
@@ -174,8 +198,8 @@
     const making = rated ? rated.making[upload][place] : streamed.making[place] * host;
     const saved = Math.min(making, writing) * (1 - 1 / known.outputs);
     return [
-      `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
-      `That is ${times} ${known.titles[best]}, the quickest ${field("approximate").checked ? "" : "exact "}rival, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
+      `${where} a step takes ${bound}${seconds(taken)}: host ${rated ? "≥ " : ""}${seconds(host)}, link ${seconds(link)}.`,
+      `${rated ? "By these lower bounds that" : "That"} is ${times} ${known.titles[best]}, the quickest ${field("approximate").checked ? "" : "exact "}rival, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
       `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells${known.tiles ? `, tiles: ${Math.round(known.tiles[place]).toLocaleString("en")}` : ""}.`,
       ...(saved > 0 ? [`Rows that are sent while the host makes the next ones would save ${seconds(saved)}.`] : []),
       ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
@@ -187,9 +211,10 @@
     const endless = Number(field("rate").value) >= Number(field("rate").max);
     const rate = endless ? Infinity : 10 ** chosen("rate");
     const tau = 10 ** chosen("tau");
-    const bits = Number(field("bits").value);
-    const time = Number(field("time").value);
+    const bits = chosen("bits");
+    const time = chosen("time");
     const upload = field("upload").value;
+    const settings = { rate, tau, bits, time, upload };
     // a processor's seconds are lower bounds at its rated speed, not fitted to anything measured here
     const rated = known.rated[field("processor").value];
     const { digital, host: hosts } = rated ?? known;
@@ -200,7 +225,7 @@
     shown("bits").textContent = `${bits} bits`;
     shown("time").textContent = `${time} τ`;
     const wins = {};
-    let total = 0;
+    let total = 0, dotted = "";
     for (const { place, row, column, box, title } of cells) {
       // seconds of each with the factor that they are known to within; the device's own part is modelled exactly
       const found = rivals
@@ -208,7 +233,7 @@
         .map((label) => ({ label, value: digital[label][place], factor: factorOf(label, place) }));
       const host = hosts[upload][place];
       if (host !== null) {
-        const value = host + known.fixed[upload][place] + known.runs[place] * time * tau + known.words[upload][place] * bits / rate;
+        const value = host + modelled(place, settings);
         found.push({ label: known.device, value, factor: 1 + host * (factorOf(known.device, place) - 1) / value });
       }
       found.sort((a, b) => a.value - b.value);
@@ -216,27 +241,35 @@
       const best = found.length > 0 && vouched ? found[0].label : null;
       const least = found.length > 0 ? found[0].value : Infinity;
       box.style.fill = best === null ? "none" : colour(best);
-      box.classList.toggle("far", !rated && !known.near[place]);
       const bound = best === known.device && known.not_stated.length > 0;
-      box.classList.toggle("bound", bound);
+      const sure = !bound && confirmed(best, place, settings);
+      box.classList.toggle("faint", !sure);
+      if (bound) dotted += `M${box.getAttribute("x")} ${box.getAttribute("y")}h21v18h-21z`;
       if (best === null) { title.textContent = found.length > 0 ? "times not known well enough" : "no model"; continue; }
       total += 1;
-      wins[best] = (wins[best] ?? 0) + 1;
-      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${rated || known.near[place] ? "" : ", digital part extrapolated"}`;
+      wins[best] ??= { cells: 0, sure: 0 };
+      wins[best].cells += 1;
+      wins[best].sure += sure ? 1 : 0;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${sure ? "" : ", lead not confirmed"}`;
     }
-    panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
-    const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
+    dots.setAttribute("d", dotted);
+    panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, ...settings });
+    const percent = (count) => `${Math.round(100 * count / total)} %`;
+    const parts = Object.entries(wins).sort((a, b) => b[1].cells - a[1].cells).map(([label, { cells: won, sure }]) => `${titleOf(label)} ${percent(won)}${label === known.device && known.not_stated.length > 0 ? "" : ` (${percent(sure)} confirmed)`}`);
     svg.style.display = parts.length > 0 ? "" : "none";
     panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the coloured sizes at which each is the cheapest: ${parts.join(", ")}.` : "No map: at no size are times known to within a factor of 1.5.";
     const legend = panel.querySelector(".legend");
-    legend.replaceChildren(...Object.keys(wins).map((label) => {
+    const entry = (text, kind, fill) => {
       const item = document.createElement("li");
       const swatch = document.createElement("span");
-      swatch.className = "swatch";
-      swatch.style.background = colour(label);
-      item.append(swatch, titleOf(label));
+      swatch.className = `swatch ${kind}`;
+      swatch.style.background = fill;
+      item.append(swatch, text);
       return item;
-    }));
+    };
+    legend.replaceChildren(...Object.keys(wins).map((label) => entry(titleOf(label), "", colour(label))));
+    if (total > 0) legend.append(entry(known.shading.faint, "faint", ""));
+    if (dotted) legend.append(entry(known.shading.dotted, "faint dotted", ""));
   };
   const reset = () => {
     for (const [name, value] of Object.entries(known.start)) field(name).value = String(value);
