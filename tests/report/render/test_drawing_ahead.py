@@ -52,11 +52,18 @@ def test_the_bytes_are_those_of_charts_drawn_at_the_end(tmp_path, seconds):
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_a_chart_that_got_another_name_is_drawn_again_and_leaves_no_file_of_the_first(tmp_path):
-    made = charts(3)
+def test_a_chart_that_got_another_name_is_drawn_again_and_leaves_no_file_of_the_first(tmp_path, monkeypatch):
+    made, draw, begun = charts(3), drawing_ahead.drawings.svg, tmp_path / "begun"
+
+    def svg(chart):
+        begun.touch()
+        return draw(chart)
+
+    monkeypatch.setattr(drawing_ahead.drawings, "svg", svg)
     with contextlib.closing(DrawnAhead(FIGURE_FILES, inline=True)) as ahead:
         ahead.begin(made)
-        time.sleep(1.0)
+        while not begun.exists():
+            time.sleep(0.01)
         assert ahead.stop()
         renamed = [replace(made[0], name="another"), *made[1:]]
         write_figures(renamed, tmp_path / "early", ahead=ahead)
