@@ -5,11 +5,10 @@ import sys
 import time
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 
-from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart, MissingFigure
+from tests.report.render.test_section_files import charts
+from tngd_bench.report.document.charting import MissingFigure
 from tngd_bench.report.document.formats import FIGURE_FILES
 from tngd_bench.report.render import drawing_ahead
 from tngd_bench.report.render.drawing_ahead import DrawnAhead, key_of
@@ -23,14 +22,22 @@ def two_cores(monkeypatch):
     monkeypatch.setattr(drawing_ahead, "usable_processes", lambda items: 2)
 
 
-def charts(number):
-    made = []
-    with charting.style():
-        for place in range(number):
-            figure, axes = charting.panel()
-            axes.plot([1, 2, 30], [3, 4, 5 + place])
-            made.append(Chart(f"chart-{place}", "heading", "alt", "caption", figure, pd.DataFrame()))
-    return made
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A function that waits until the drawing of a chart, by its name, has begun in either process."""
+    draw, told = drawing_ahead.drawings.svg, tmp_path / "told"
+    told.mkdir()
+
+    def svg(chart):
+        (told / chart.name).touch()
+        return draw(chart)
+
+    def wait_for(name):
+        while not (told / name).exists():
+            time.sleep(0.01)
+
+    monkeypatch.setattr(drawing_ahead.drawings, "svg", svg)
+    return wait_for
 
 
 def files(folder):
@@ -38,12 +45,12 @@ def files(folder):
 
 
 @pytest.mark.usefixtures("two_cores")
-@pytest.mark.parametrize("seconds", [0.0, 2.0])
-def test_the_bytes_are_those_of_charts_drawn_at_the_end(tmp_path, seconds):
+@pytest.mark.parametrize("last", [0, 2])
+def test_the_bytes_are_those_of_charts_drawn_at_the_end(tmp_path, begun, last):
     made = charts(4)
     with contextlib.closing(DrawnAhead(FIGURE_FILES, inline=True)) as ahead:
         ahead.begin(made[:3])
-        time.sleep(seconds)
+        begun(f"chart-{last}")
         early = write_figures(made, tmp_path / "early", ahead=ahead)
     late = write_figures(made, tmp_path / "late")
     assert files(tmp_path / "early") == files(tmp_path / "late")
@@ -52,18 +59,11 @@ def test_the_bytes_are_those_of_charts_drawn_at_the_end(tmp_path, seconds):
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_a_chart_that_got_another_name_is_drawn_again_and_leaves_no_file_of_the_first(tmp_path, monkeypatch):
-    made, draw, begun = charts(3), drawing_ahead.drawings.svg, tmp_path / "begun"
-
-    def svg(chart):
-        begun.touch()
-        return draw(chart)
-
-    monkeypatch.setattr(drawing_ahead.drawings, "svg", svg)
+def test_a_chart_that_got_another_name_is_drawn_again_and_leaves_no_file_of_the_first(tmp_path, begun):
+    made = charts(3)
     with contextlib.closing(DrawnAhead(FIGURE_FILES, inline=True)) as ahead:
         ahead.begin(made)
-        while not begun.exists():
-            time.sleep(0.01)
+        begun("chart-0")
         assert ahead.stop()
         renamed = [replace(made[0], name="another"), *made[1:]]
         write_figures(renamed, tmp_path / "early", ahead=ahead)
@@ -72,19 +72,19 @@ def test_a_chart_that_got_another_name_is_drawn_again_and_leaves_no_file_of_the_
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_a_chart_that_cannot_be_drawn_is_missing_and_the_others_are_there(tmp_path, monkeypatch):
-    made, draw = charts(2), drawing_ahead.drawings.svg
+def test_a_chart_that_cannot_be_drawn_is_missing_and_the_others_are_there(tmp_path, monkeypatch, begun):
+    made, png = charts(2), drawing_ahead.drawings.png
 
-    def svg(chart):
+    def fails(chart):
         if chart.name == "chart-0":
             raise ValueError("no ink")
-        return draw(chart)
+        return png(chart)
 
-    monkeypatch.setattr(drawing_ahead.drawings, "svg", svg)
+    monkeypatch.setattr(drawing_ahead.drawings, "png", fails)
     with contextlib.closing(DrawnAhead(FIGURE_FILES, inline=True)) as ahead:
         ahead.begin(made)
-        time.sleep(0.5)
-        paths, elements, missing = write_figures(made, tmp_path, ahead=ahead)
+        begun("chart-0")
+        paths, elements, missing = write_figures(made, tmp_path / "figures", ahead=ahead)
     assert {path.stem for path in paths} == set(elements) == {"chart-1"}
     assert isinstance(missing["chart-0"], MissingFigure)
     assert "no ink" in missing["chart-0"].error

@@ -1,6 +1,6 @@
 """Quantiles, tails and ranks that intervals and tests are made of.
 
-They are `scipy.special`'s: importing `scipy.stats` takes most of a second.
+The functions are those of `scipy.special`: importing `scipy.stats` takes most of a second.
 """
 
 import numpy as np
@@ -29,9 +29,9 @@ def beta_quantile(level: float, a: float, b: float) -> float:
     return float(special.betaincinv(a, b, level))
 
 
-def binomial_below(number: int, share: float = 0.5) -> Array:
-    """Return P(B ≤ k) for k = 0 … `number`, of so many tries that succeed with probability `share`."""
-    return np.asarray(special.bdtr(np.arange(number + 1.0), number, share))
+def binomial_below(number: int) -> Array:
+    """Return P(B ≤ k) for k = 0 … `number`, of so many tries that succeed with probability 1/2."""
+    return np.asarray(special.bdtr(np.arange(number + 1.0), number, 0.5))
 
 
 def ranks(values: Array) -> Array:
