@@ -34,6 +34,8 @@ PRELOADED = (
     "tngd_bench.problems.networks",
     *registry.own_modules(),
     "torch._dynamo",  # imported by the first torch.optim optimizer made, which takes a second
+    "torch.utils.serialization.config",  # imported by torch.load, which every worker calls
+    "tngd_bench.studies.run.worker_process",
     "tngd_bench.studies.run.preloaded",
 )
 """Modules that the server imports once for all workers."""
