@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
@@ -158,6 +159,20 @@ def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(l
     assert all(axes.xaxis.get_major_formatter().format_ticks(ticks))
     inside = [tick for tick in ticks if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
     assert len(inside) >= 2
+
+
+@given(st.floats(1e-9, 1e12), st.floats(1.0, 8.0))
+@settings(max_examples=60, deadline=None)
+def test_small_ticks_are_whole_multiples_of_decades_and_only_on_a_short_axis(low, decades):
+    _, axes = charting.panel()
+    axes.plot([low, low * 10.0**decades], [1, 2])
+    scales.log_counts(axes, "x")
+    start, end = axes.get_xlim()
+    small = [tick for tick in axes.xaxis.get_minorticklocs() if start <= tick <= end]
+    whole = (float(f"{leading}e{exponent}") for exponent in range(-11, 21) for leading in range(2, 10))
+    large = axes.xaxis.get_majorticklocs()
+    every = [tick for tick in whole if start <= tick <= end and not np.isclose(tick, large, atol=0.0).any()]
+    assert small == pytest.approx(every if end <= 100.0 * start else [], rel=1e-9, abs=0.0)
 
 
 @pytest.mark.parametrize(

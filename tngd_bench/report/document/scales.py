@@ -21,6 +21,8 @@ Scale = Callable[[Axes, str], None]
 """Sets scale and ticks of the axis "x" or "y" of axes."""
 _FEWEST_TICKS = 3  # on a logarithmic axis
 _ONE_VALUE = 1.0 + 1e-6
+_SHORT = 100.0
+"""The longest logarithmic axis with ticks between its decades, as high over low."""
 _PLAIN = 1000
 """Counts below it are written out, in place of a power of ten."""
 _TICKS, _WIDE_TICKS = 12, 6
@@ -60,6 +62,7 @@ def _log(axes: Axes, which: str, text: Callable[[float], str]) -> None:
     wide = which == "x" and text in (round_seconds, _round_joules, quantities.bit_rate)
     axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_locator(_MinorLogLocator(10, subs="auto"))
     axis.set_minor_formatter(NullFormatter())
     axes.autoscale_view(scalex=which == "x", scaley=which == "y")  # by the new locator
 
@@ -95,6 +98,17 @@ def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
         percentages(axes)
     elif positive and not metric.larger_is_better:
         log_plain(axes, "y")
+
+
+class _MinorLogLocator(LogLocator):
+    """Ticks between decades, where these are few: beyond that they say nothing, and take a quarter of the drawing."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Return the ticks, none where the axis is longer than `_SHORT`."""
+        low, high = sorted((vmin, vmax))
+        if low <= 0 or high > low * _SHORT:
+            return np.empty(0)
+        return super().tick_values(vmin, vmax)
 
 
 class _ReadableLogLocator(LogLocator):
