@@ -274,6 +274,6 @@ def test_a_run_and_its_page_have_it(tmp_path):
     for words in (["run", "own.toml", "--output", "out"], ["report", "out"]):
         subprocess.run([*command, *words], cwd=tmp_path, env=environment, check=True, capture_output=True)
     page = (tmp_path / "out/index.html").read_text()
-    for words in ("training-loss", "time-per-iteration", "iterations-to"):
+    for words in ("train-loss", "time-per-iteration", "time-to-target"):
         assert words in page, words
     assert page.count("Toy") > 10

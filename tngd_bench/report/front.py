@@ -37,7 +37,7 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
     energy = tuple(chart for chart in what_if.charts if chart.name.startswith("energy"))
     joules = () if energy else tuple(table for table in what_if.tables if table.name == "energy")
     sections = (
-        Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
+        Section(PICTURES, "In pictures", charts=charts_of(PICTURES, results)),
         replace(
             what_if,
             title="Your device, your model",

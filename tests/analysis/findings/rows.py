@@ -64,7 +64,7 @@ class Study:
                 }
                 self.costs.append(setting)
 
-    def train(self, optimizer, losses, sweep=None, level=math.nan, accuracy=0.93, **setting):
+    def train(self, optimizer, losses, sweep=None, level=math.nan, accuracy=0.93, iterations=50, **setting):
         for seed, loss in enumerate(losses):
             status = "ok" if loss is not None else "diverged"
             row = self._trial(
@@ -72,7 +72,7 @@ class Study:
             )
             reached = accuracy if np.isscalar(accuracy) else accuracy[seed]
             start = math.nan if math.isnan(reached) else 0.1
-            for iteration, value in ((0, 2.0), (50, loss)):
+            for iteration, value in ((0, 2.0), (iterations, loss)):
                 point = {"key": row["key"], "iteration": iteration, "loss": math.nan, "train_loss": value}
                 point |= {
                     "train_accuracy": math.nan,

@@ -48,9 +48,27 @@ def test_learning_names_the_device_and_the_best_other_with_what_seeds_tell(study
     study.train("sgd", [0.3] * 3, accuracy=[0.6, 0.7, 0.7])
     found = told(answered(study), "Learning")
     assert found.text == (
-        "On digits-mlp, not tuned, TNGD ends at 92 % test accuracy; K-FAC at 80 % (3 seeds, too few to tell)."
+        "On digits-mlp, not tuned, TNGD ends at 92 % test accuracy; K-FAC at 80 % "
+        "(3 seeds, too few to tell). Trained for 50 iterations."
     )
     assert found.bold == "92 %"
+
+
+@pytest.mark.parametrize(
+    ("iterations", "budget"),
+    [
+        ({"tngd": 1_560, "kfac": 1_560, "sgd": 1_560}, "1,560 iterations"),
+        ({"tngd": 390, "kfac": 1_560, "sgd": 780}, "390 to 1,560 iterations"),
+        ({"tngd": 1, "kfac": 1, "sgd": None}, "1 iteration"),
+    ],
+)
+def test_scores_are_told_with_what_the_finished_runs_were_trained_for(study, iterations, budget):
+    for optimizer, trained in iterations.items():
+        study.train(optimizer, [0.1 if trained else None] * 3, accuracy=0.9, iterations=trained or 9)
+    results = results_of(study)
+    # nothing was timed, so that learning is the bottom line
+    assert answer(results).bottom_line.endswith(f"). Trained for {budget}.")
+    assert f"(N = 100, b = 4, {budget}, settings not tuned)" in find(results).convergence
 
 
 def test_the_level_told_is_one_that_every_setting_stands(make_swept):
@@ -127,7 +145,7 @@ def test_runs_without_an_end_are_the_worst_in_a_median_and_are_counted(study):
     study.train("kfac", [0.2] * 5, accuracy=0.9)
     assert answered(study).bottom_line == (  # nothing was timed
         "On digits-mlp, not tuned, TNGD ends at 50 % test accuracy; K-FAC at 90 % "
-        "(5 seeds, 2 of 5 of TNGD did not finish, too few to tell)."
+        "(5 seeds, 2 of 5 of TNGD did not finish, too few to tell). Trained for 50 iterations."
     )
 
 

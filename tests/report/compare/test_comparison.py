@@ -91,3 +91,13 @@ def test_a_setting_that_the_figure_cannot_show_is_counted_under_it(alone):
     assert ("In the table alone" in caption) is (alone > 0)
     if alone:
         assert f"without SGD beside it: {alone} setting{'s' * (alone > 1)}." in caption
+
+
+@pytest.mark.parametrize(("sizes", "ticks"), [([10, 10, 10], [10]), ([10, 10, 1_000], None)])
+def test_points_side_by_side_at_one_size_are_no_other_sizes(sizes, ticks):
+    rows = [SGD, ("adam", "sgd", 1.1, 0.9, 1.3), ("kfac", "sgd", 1.1, 0.9, 1.3)]
+    infos = {label: optimizer_info(label, label) for label in ("sgd", "adam", "kfac")}
+    with charting.style():
+        (axes,) = compared_chart(Compared(costs(*rows).assign(parameters=sizes), infos)).figure.axes
+    shown = [*axes.get_xticks(), *axes.get_xticks(minor=True)]
+    assert shown == ticks if ticks else len(shown) > 1

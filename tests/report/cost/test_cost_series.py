@@ -1,8 +1,11 @@
 """Series of costs: drawn along what varies, each measured setting once."""
 
 import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.report.cost import cost_series
+from tngd_bench.report.document import scales
 
 
 def summary(rows):
@@ -50,6 +53,15 @@ def test_a_grid_is_drawn_along_n_alone_and_no_setting_twice():
     covered = cost_series.cover(frame)
     assert [one.axis for one in covered] == ["parameters", "parameters"]
     assert sum(len(one.part) for one in covered) == len(frame)
+
+
+@given(st.sets(st.tuples(*map(st.sampled_from, ("ab", (1_000, 1_010, 9_000), (8, 32), (2, 10)))), min_size=1))
+def test_every_setting_is_drawn_once_along_several_sizes_or_beside_no_other(settings):
+    frame = summary(sorted(settings))
+    several, alone = cost_series.several(frame), cost_series.alone(frame)
+    assert sorted(i for one in (*several, *alone) for i in one.part.index) == list(frame.index)
+    assert all(one.part[one.axis].nunique() > 1 for one in several)
+    assert all(len(one.part[["group", *scales.AXES]].drop_duplicates()) == 1 for one in alone)
 
 
 def test_rows_of_a_series_are_found_in_another_frame():

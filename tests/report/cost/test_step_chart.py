@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tngd_bench.analysis.results import Results
-from tngd_bench.report.cost.step_chart import shown_rows, step_chart
-from tngd_bench.report.document import charting
+from tngd_bench.report.cost.step_chart import alone_chart, shown_rows, step_chart
+from tngd_bench.report.document import charting, scales
+from tngd_bench.report.document.outline import contents
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,42 @@ def test_a_study_of_other_optimizers_shows_all_of_them(make):
 
 def test_without_costs_there_is_no_picture(make):
     assert step_chart(Results(make(optimizers=("sgd",), sizes=()))) is None
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "drawn"),
+    [
+        (("sgd", "ngd-gram", "tngd"), ["step"]),
+        (
+            ("sgd", "ngd-gram", "ngd-cg", "tngd"),
+            ["step", "step-cost-32-10"],
+        ),  # the first has one exact solver
+    ],
+)
+def test_at_one_size_optimizers_are_drawn_beside_one_another_and_nothing_against_it(make, optimizers, drawn):
+    with charting.style():
+        page = contents(Results(make(optimizers=optimizers, sizes=(1_000,))))
+    charts = [chart for section in page.every for chart in section.charts]
+    assert [chart.name for chart in charts if "step" in chart.name] == drawn
+    assert not any(words in chart.heading + chart.alt for chart in charts for words in ("against N", "grew"))
+    sized = [
+        axes for chart in charts for axes in chart.figure.axes if axes.get_xlabel() in scales.AXES.values()
+    ]
+    assert sized == []
+
+
+def test_at_one_size_every_optimizer_has_its_bar(make):
+    results = Results(make(optimizers=("sgd", "ngd-gram", "ngd-cg", "tngd"), sizes=(1_000,), training=False))
+    with charting.style():
+        (series,) = alone_chart.cases(results)
+        chart = alone_chart(results, series)
+    own = results.cost_summary.set_index("optimizer")
+    widths = {}
+    for container in chart.figure.axes[0].containers:
+        for label, bar in zip(chart.data["optimizer"], container, strict=True):
+            widths[label] = widths.get(label, 0.0) + bar.get_width()
+    assert widths.keys() == set(own.index)
+    for label, row in own.iterrows():
+        parts = row[["digital_median_s", "write_s", "read_s", "relax_s"]]
+        assert widths[label] == pytest.approx(parts.sum())
+    assert chart.heading == "One step at N = 1,000 (digits-mlp, b = 32, d_z = 10)"

@@ -106,7 +106,7 @@ def test_files_beside_the_page_are_those_asked_for_and_those_that_a_format_shows
 
 
 def test_figures_of_the_appendix_may_be_left_without_files_and_are_on_the_page_all_the_same(make, tmp_path):
-    records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000,), training=False)
+    records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000, 10_000), training=False)
     built = build_report(records, tmp_path, files=(), figures="front")
     page, text = built.html.read_text(), (tmp_path / "report.md").read_text()
     files = {path.relative_to(tmp_path).as_posix() for path in built.figures}

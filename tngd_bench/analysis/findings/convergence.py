@@ -56,8 +56,6 @@ def convergence_sentence(results: Results) -> str:
     # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
     like = infos[device].tuned if tuned or infos[device].tuned else None
     others = section.rivals(device, tuned=like) or section.rivals(device)
-    iterations = section.part["iterations"].max()
-    after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
     compared = [device, *others]
     number_tuned = sum(infos[label].tuned for label in compared)
     where = f" on {searched}" if searched and searched != head[c.PROBLEM] else ""
@@ -65,10 +63,7 @@ def convergence_sentence(results: Results) -> str:
         section, settings = section.without_tuned(), f"all settings tuned{where}"
     else:
         settings = f"settings tuned{where} where the name says so" if number_tuned else "settings not tuned"
-    return (
-        f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
-        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}.{tuned}"
-    )
+    return f"On {section.setting(compared, settings)} {section.ended(device, others)}.{tuned}"
 
 
 def main_section(plain: pd.DataFrame, infos: Infos) -> str:
@@ -98,14 +93,13 @@ def _ranked_sentence(results: Results) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
     section = main_training(results)
     assert section is not None  # something was trained
-    labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
+    labels = sorted(section.labels(), key=section.median_loss)
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
         for label, runs in ((label, section.runs(label)) for label in labels)
     ]
     return (
-        f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
-        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}) the median training losses at the end are, lowest first "
+        f"On {section.setting(labels)} the median training losses at the end are, lowest first "
         f"and not tested against one another: {'; '.join(ended)}."
     )
 
@@ -143,6 +137,24 @@ class EndedSection:
         """Return the optimizers that ran, in order: those that were `tuned`, that were not, or (None) all."""
         ran = set(self.part[c.OPTIMIZER])
         return [label for label, info in self.infos.items() if label in ran and tuned in (None, info.tuned)]
+
+    def budget(self, labels: Sequence[str]) -> str:
+        """Return e.g. "390 iterations", what the finished runs of `labels` were trained for; "" without one.
+
+        Where it differs between them, the least and the most are given.
+        """
+        made = self.part.loc[self.part[c.OPTIMIZER].isin(labels), "iterations"].dropna()
+        if made.empty:
+            return ""
+        least, most = int(made.min()), int(made.max())
+        return f"{quantities.count(least)} to " * (least < most) + quantities.number_of(most, "iteration")
+
+    def setting(self, labels: Sequence[str], *more: str) -> str:
+        """Return e.g. "digits-mlp (N = 989, b = 32, 44 iterations)": size, budget of `labels`, what is `more`."""
+        head = self.part.iloc[0]
+        signs = {"N": c.PARAMETERS, "b": c.BATCH_SIZE}
+        size = [f"{sign} = {quantities.count(int(head[column]))}" for sign, column in signs.items()]
+        return f"{head[c.PROBLEM]} ({', '.join(filter(None, [*size, self.budget(labels), *more]))})"
 
     def devices(self) -> list[str]:
         """Return the methods that run on a device, in order."""

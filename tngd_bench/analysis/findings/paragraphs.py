@@ -200,7 +200,9 @@ def learning(results: Results) -> Text | None:
     for best in shown:
         said.append(section.undecided(first, [label for label in labels if label != first], score, best))
         text += f"; {names[best].title} at {quantities.metric(ranked[best], score.metric)}"
-    return f"{text} ({', '.join(filter(None, said))}).", bold, "learning"
+    budget = section.budget(labels)
+    after = f" Trained for {budget}." if budget else ""
+    return f"{text} ({', '.join(filter(None, said))}).{after}", bold, "learning"
 
 
 def tolerance(results: Results) -> Text | None:

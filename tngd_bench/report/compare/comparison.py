@@ -212,13 +212,16 @@ def compared_chart(both: Compared) -> Chart | None:
         axes.errorbar(x, y, spread, **look, elinewidth=1.0, label=infos[label].title)
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
     scales.axis(axes, "x", scales.AXES[c.PARAMETERS], scales.log_counts)
+    if shown[c.PARAMETERS].nunique() == 1:  # points side by side are no other sizes
+        axes.set_xticks(shown[c.PARAMETERS].unique())
+        axes.xaxis.minorticks_off()
     against = "relative to SGD" if column == "relative" else "time per iteration"
     scales.axis(axes, "y", f"{against}, B / A", scales.log_ratios)
     charting.legend_below(figure, axes)
     return Chart(
         "compare-cost",
         "Time per iteration, B relative to A",
-        f"Ratio of median times per iteration against N. {_cost_words(costs)}",
+        f"Ratio of median times per iteration by optimizer and N. {_cost_words(costs)}",
         "Relative to SGD of the same store where it was timed, with 95 % intervals (Welch's over processes, and the "
         "spread from run to run); else the ratio of seconds, which has none. Total, measured digital + modelled "
         f"device. Points of one N are drawn side by side.{alone}",

@@ -29,7 +29,7 @@ _HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}
 
 
 def _series(results: Results) -> list[CostSeries]:
-    return cost_series.cover(results.cost_summary)
+    return cost_series.several(results.cost_summary)
 
 
 @figure_of("cost", "time per iteration", cases=_series)

@@ -50,6 +50,11 @@ class CostSeries:
         return ", ".join([self.problem, *words, *([f"section {self.group}"] if self.shared else [])])
 
     @property
+    def alone(self) -> bool:
+        """Whether there is a single size along the axis."""
+        return self.part[self.axis].nunique() == 1
+
+    @property
     def slug_parts(self) -> tuple[object, ...]:
         """Return the parts of its file names that are its own."""
         values = (int(_rounded(name, value)) for name, value in self.held.items())
@@ -60,9 +65,19 @@ class CostSeries:
         return frame.merge(self.part[SETTING].drop_duplicates(), on=SETTING)
 
 
+def several(summary: pd.DataFrame) -> list[CostSeries]:
+    """Return the series of `cover` that have several sizes: what is drawn against a size takes these."""
+    return [series for series in cover(summary) if not series.alone]
+
+
+def alone(summary: pd.DataFrame) -> list[CostSeries]:
+    """Return the series of `cover` that have one size, at which optimizers can be compared and nothing grows."""
+    return [series for series in cover(summary) if series.alone]
+
+
 def along(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
     """Return the series of `summary` with several sizes along `axis`, in order of section, problem and held values."""
-    return [series for series in _series(summary, axis) if series.part[axis].nunique() > 1]
+    return [series for series in _series(summary, axis) if not series.alone]
 
 
 def cover(summary: pd.DataFrame) -> list[CostSeries]:

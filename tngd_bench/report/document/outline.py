@@ -105,9 +105,7 @@ def contents(
         )
         # judging is guarded by its sections: where it fails they say so
         found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
-    shown = guarded(
-        PICTURES, "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
-    )
+    shown = guarded(PICTURES, "In pictures", lambda: front(results, {each.anchor: each for each in sections}))
     every = names_once(tuple(map(captions_once, (*shown, *_appendix(sections, shown)))))
     failed = (*findings.failed, *found.failed)
     return Contents(

@@ -95,9 +95,8 @@ def _trained(results: Results, timed: set[str]) -> tuple[str, dict[str, Cells]]:
         label: quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
         for label, row in rows.items()
     }
-    first = section.part.iloc[0]
     more = c.outside_sweeps(results.final)[c.GROUP].nunique() - 1
-    where = f"Training {first[c.GROUP]}: {first[c.PROBLEM]}, N = {quantities.count(first[c.PARAMETERS])}"
+    where = f"Training {section.part[c.GROUP].iloc[0]}: {section.setting(sorted(shown))}"
     finished = {label: f"{row.finished}/{row.trials}" for label, row in rows.items()}
     others = _others(len(trained - shown), "optimizer") + _others(more, "training")
     return f"{where}.{others}", {"seeds": finished, f"final {score.title}": reached}
