@@ -136,6 +136,7 @@ def test_a_format_whose_package_is_missing_is_refused_with_what_to_install(name,
         formats.check_formats(("html", name))
 
 
+@pytest.mark.usefixtures("costs_only")
 def test_a_rebuilt_report_removes_what_it_no_longer_writes_and_nothing_else(make, tmp_path):
     whole = {"optimizers": ("sgd", "adam"), "sizes": (1_000, 10_000)}
     first = build_report(make(training=False, **whole), tmp_path)
@@ -151,6 +152,7 @@ def test_a_rebuilt_report_removes_what_it_no_longer_writes_and_nothing_else(make
     assert all(path.exists() for path in (*second.figures, *second.data, mine))
 
 
+@pytest.mark.usefixtures("costs_only")
 def test_a_report_in_one_format_keeps_the_page_of_the_same_records_only(make, tmp_path):
     records = make(optimizers=("sgd",), sizes=(1_000,), training=False)
     page = build_report(records, tmp_path, formats=("html",)).html
