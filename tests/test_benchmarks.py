@@ -18,9 +18,9 @@ from asv.config import Config
 from asv.util import interpolate_command, load_json
 
 from benchmarks import core, peers
+from tngd_bench.check import probe
 from tngd_bench.check.baseline import read_baseline
 from tngd_bench.check.metrics import PAGE
-from tngd_bench.check.trees import Probe
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.file.optimizer_label import resolve
 
@@ -164,11 +164,8 @@ def test_every_module_of_the_folder_can_be_imported_without_the_extras():
 
 def test_the_committed_baseline_is_of_this_suite():
     held = read_baseline(ROOT / "benchmarks" / "baseline.json")
-    with Probe(ROOT) as probe:
-        probe.greet()
-        # times, and the work of a page, are compared with a revision alone
-        compared = ("step time/", f"{PAGE}/")
-        names = [name for name in probe.ask(do="names") if not name.startswith(compared)]
+    # times, and the work of a page, are compared with a revision alone
+    names = [name for name in probe.names() if not name.startswith(("step time/", f"{PAGE}/"))]
     assert set(held.metrics) == set(names)
     assert all(entry["reason"] for entry in held.history)
     assert "cpu" not in held.environment

@@ -16,7 +16,7 @@ SPREAD = RunSpread(0.02, "for a test")
 
 def test_what_is_confirmed_is_found_again_in_a_run_of_the_same_truth_and_not_of_another():
     digital = ("sgd", "kfac", "ngd-gram", "ngd-cg")
-    sizes = tuple(round(10 ** (3 + step / 6)) for step in range(19))  # every second one is held against
+    sizes = tuple(round(10 ** (3 + step / 4)) for step in range(13))  # every second one is held against
     one, two = (make_records(optimizers=digital, sizes=sizes, training=False) for _ in range(2))
     leads, cells = agreement([one, two], SPREAD)
     assert leads.made > 0

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
@@ -133,11 +134,15 @@ def package_of(point: EntryPoint) -> str:
     return _name(dist) or point.value.partition(":")[0].partition(".")[0]
 
 
+packages_of_modules = cache(metadata.packages_distributions)
+"""Return the installed packages of every top-level module by its name: it reads what all packages list, once."""
+
+
 def version_of(point: EntryPoint) -> str:
     """Return the version of the package that has an entry point; "" where that is not known."""
     dist: Distribution | None = getattr(point, "dist", None)
     if dist is None:  # a class named in a study, which no package lists: that of its module
-        packages = metadata.packages_distributions().get(point.value.partition(":")[0].partition(".")[0], [])
+        packages = packages_of_modules().get(point.value.partition(":")[0].partition(".")[0], [])
         dist = metadata.distribution(packages[0]) if packages else None
     return _stated(dist, "Version")
 

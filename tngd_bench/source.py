@@ -9,12 +9,12 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, PackageNotFoundError, packages_distributions, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tngd_bench import plugin_files
-from tngd_bench.plugins import package_of, version_of
+from tngd_bench.plugins import package_of, packages_of_modules, version_of
 
 PACKAGE = "tngd_bench"
 FLOORS = ("curvature", "spu", "solvers", "optimizers", "datasets", "problems", "measure")
@@ -137,10 +137,7 @@ def installed_version(module: str) -> str:
     try:
         return version(module)
     except PackageNotFoundError:  # a package of another name
-        return " ".join(map(version, _packages().get(module, ())))
-
-
-_packages = cache(packages_distributions)
+        return " ".join(map(version, packages_of_modules().get(module, ())))
 
 
 def _digest(files: Iterable[tuple[str, str]]) -> str:

@@ -12,6 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.analysis.results import Results
+from tngd_bench.report import build
+from tngd_bench.report.cost.cost_section import cost_sections
+from tngd_bench.report.document.outline import Contents
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
@@ -225,8 +230,6 @@ def make() -> Any:
 @pytest.fixture(scope="session")
 def built(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The whole report of `records`, built once for all tests that only look at it, whichever worker runs them."""
-    from tngd_bench.report import build_report
-
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # that of all workers of this run
@@ -234,5 +237,15 @@ def built(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with (folder / "report.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            kept.write_bytes(pickle.dumps(build_report(records, folder / "report")))
+            kept.write_bytes(pickle.dumps(build.build_report(records, folder / "report")))
     return pickle.loads(kept.read_bytes())
+
+
+@pytest.fixture
+def costs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a report hold the sections on cost alone."""
+
+    def sections(source: Any, *_: Any) -> Contents:
+        return Contents(Answer(""), cost_sections(Results.over(source)))
+
+    monkeypatch.setattr(build, "contents", sections)

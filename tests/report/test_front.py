@@ -8,7 +8,7 @@ import pytest
 
 from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.analysis.results import Results
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, figures
 from tngd_bench.report.document.outline import contents
 from tngd_bench.report.front import front
 
@@ -36,6 +36,14 @@ def test_a_figure_or_table_stands_in_one_place(content):
     anchors = [section.anchor for section in content.every]
     assert len(anchors) == len(set(anchors))
     assert not any(section.is_empty for section in content.every)
+
+
+def test_every_figure_names_a_section_that_asks_for_it(content):
+    sections = {section.anchor for section in content.every}
+    others = {"verdicts", "preconditioning", "tuning", "compare"}  # of other studies, on pages of their own
+    usual = {"pictures", "tolerance", "map", "what-if", "cost", "scaling", "split", "convergence", "noise"}
+    assert {each.section for each in figures.registered()} == usual | others
+    assert usual <= sections
 
 
 def test_what_a_page_held_is_still_there(content):

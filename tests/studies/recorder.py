@@ -1,6 +1,5 @@
 """What the tests of whole runs share with the processes they start."""
 
-import gc
 import json
 import os
 import signal
@@ -12,8 +11,6 @@ from pathlib import Path
 import torch
 
 from tngd_bench.measure.step_limit import Deadline
-from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.problems import registry as problems
 from tngd_bench.studies.run.run_trial import run_in_worker
 
 
@@ -142,14 +139,6 @@ def die_and_leave_a_child(connection):
 def die(connection):
     """End as a process does that the kernel kills."""
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def tell_start(connection):
-    """Send how a worker begins: objects kept from the collector, whether that is on, registries read, pandas loaded."""
-    read = (problems._found, optimizers._found)
-    found = [each.cache_info().currsize for each in read]
-    loaded = "pandas" in sys.modules
-    connection.send(("done", (gc.get_freeze_count(), gc.isenabled(), found, loaded)))
 
 
 def announce_and_hang(connection):

@@ -8,16 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import tngd_bench.report.cost
-from tngd_bench.analysis.findings.answer import Answer
-from tngd_bench.analysis.results import Results
 from tngd_bench.cli.stores import tell_missing
 from tngd_bench.report import build
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import cost_charts
-from tngd_bench.report.cost.cost_section import cost_sections
-from tngd_bench.report.document import charting, figures, scales
+from tngd_bench.report.document import figures, scales
 from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.document.section import Exhibit, Section
 from tngd_bench.report.render import drawings
 
@@ -27,15 +23,9 @@ def fails(*_args, **_kwargs):
 
 
 @pytest.fixture
-def small(make, monkeypatch):
+def small(make, costs_only):
     """Records, of which a report holds the sections on cost alone."""
-    records = make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
-
-    def costs_only(records, _beside, _begin):
-        return Contents(Answer(""), cost_sections(Results.over(records)))
-
-    monkeypatch.setattr(build, "contents", costs_only)
-    return records
+    return make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
 
 
 def test_the_page_is_written_without_a_figure_that_cannot_be_made_and_says_so(small, tmp_path, monkeypatch):
@@ -120,15 +110,6 @@ def test_a_figure_is_one_file(small, tmp_path):
     assert [(each.heading, each.error) for each in built.missing] == [("a toy", "ValueError: no toy of this")]
     page = built.html.read_text()
     assert page.index('id="scaling-cost') < page.index('id="toy-sgd"') < page.index('id="toy-ngd-gram"')
-
-
-def test_every_figure_names_a_section_that_asks_for_it(records):
-    with charting.style():
-        sections = {section.anchor for section in contents(records).every}
-    others = {"verdicts", "preconditioning", "tuning", "compare"}  # of other studies, on pages of their own
-    usual = {"pictures", "tolerance", "map", "what-if", "cost", "scaling", "split", "convergence", "noise"}
-    assert {each.section for each in figures.registered()} == usual | others
-    assert usual <= sections
 
 
 def test_figures_of_one_place_take_turns_and_a_failing_case_leaves_the_others():

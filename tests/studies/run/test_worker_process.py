@@ -45,7 +45,7 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
 
 
 TOLD = """
-from tests.studies.recorder import tell_start
+from tests.studies.run.worker_start import tell_start
 from tngd_bench.studies.run import worker_process
 print(worker_process.call_in_worker(worker_process.worker_context(), tell_start, ()))
 """
