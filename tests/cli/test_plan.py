@@ -12,7 +12,7 @@ from tngd_bench import source
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.progress import make_audience
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.plan import trial_code
+from tngd_bench.studies.plan import forecast, trial_code
 from tngd_bench.studies.plan.duration_model import TURN_START_S
 from tngd_bench.studies.plan.forecast import figures_of
 from tngd_bench.studies.plan.inputs import MachineLimits
@@ -222,8 +222,32 @@ def test_what_runs_again_after_a_change_of_code_is_said_with_the_reason(plan, tm
     assert "1 of them again: tngd_bench/solvers has changed (`run --keep-old`" in text
 
 
+FIGURES = (
+    ("smoke", None, 20),
+    ("paper-fig2a", "quick", 17),
+    ("quick", None, 44),
+    ("rivals", None, 39),
+    ("beyond-kfac", None, 37),
+    ("paper-fashion", None, 51),
+)
+"""Of studies that have run, as many figures as their pages had (2026-11-30)."""
+
+
 def test_the_report_s_time_is_part_of_the_plan(plan):
     text = plan()[1]
     assert re.search(r"^report +\d", text, re.MULTILINE)
-    one = figures_of(load_study("smoke").study)
-    assert one == 20
+    assert figures_of(load_study("smoke").study) == 22
+
+
+@pytest.mark.parametrize(("study", "profile", "made"), FIGURES)
+def test_figures_are_told_before_they_are_made(study, profile, made):
+    assert figures_of(load_study(study, profile=profile).study) == pytest.approx(made, rel=0.25)
+
+
+def test_the_start_and_the_report_take_longer_where_python_does(monkeypatch):
+    study = load_study("quick").study
+    here = []
+    for pace in (0.5, 2.0):
+        monkeypatch.setattr(forecast, "interpreter_pace", lambda pace=pace: pace)
+        here.append((forecast.run_start_seconds(), forecast.report_seconds(study)))
+    assert here[1] == pytest.approx(tuple(4.0 * seconds for seconds in here[0]))

@@ -12,7 +12,6 @@ from tngd_bench.cli.progress import (
     make_audience,
 )
 from tngd_bench.studies.plan import forecast
-from tngd_bench.studies.plan.duration_model import RUN_START_S
 from tngd_bench.studies.plan.trials import Extent
 from tngd_bench.studies.run import audience as module
 from tngd_bench.studies.run.audience import outcome, remaining_seconds, rough
@@ -42,7 +41,7 @@ def plan():
 def planned(trials_s):
     """The seconds of a plan whose trials take so many, of a study without figures."""
     study = SimpleNamespace(training=(), cost=())
-    return RUN_START_S + trials_s + forecast.report_seconds(study)
+    return forecast.run_start_seconds() + trials_s + forecast.report_seconds(study)
 
 
 def run_through(audience, plan, pending):

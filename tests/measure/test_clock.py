@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from tngd_bench.measure.clock import Clock, OwnClock, multiplication_rate
+from tngd_bench.measure.clock import _REFERENCE_S, Clock, OwnClock, interpreter_pace, multiplication_rate
 
 
 def test_clock_measures_the_call_and_returns_its_result():
@@ -49,6 +49,22 @@ def test_the_speed_of_a_machine_is_that_of_its_undisturbed_moments(monkeypatch):
     )
     monkeypatch.setattr(Clock, "now", lambda clock: next(readings))
     assert multiplication_rate() == pytest.approx(2 * 1024**2 * 256 / 1e-3, rel=1e-6)
+
+
+def test_the_pace_of_python_is_that_of_its_undisturbed_moments_and_kept(monkeypatch):
+    readings = iter(
+        value
+        for number in range(1, 41)
+        for value in (number, number + (3 * _REFERENCE_S if number == 7 else 0.5))
+    )
+    monkeypatch.setattr(Clock, "now", lambda clock: next(readings))
+    interpreter_pace.cache_clear()
+    try:
+        assert interpreter_pace() == pytest.approx(3.0)
+        assert interpreter_pace() == pytest.approx(3.0)
+        assert next(readings) == 21  # two readings for each of the twenty passes
+    finally:
+        interpreter_pace.cache_clear()
 
 
 @pytest.mark.slow(reason="compares speeds, for which nothing else but its own load may run")

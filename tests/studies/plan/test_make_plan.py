@@ -6,11 +6,16 @@ import time
 
 import pytest
 
+from tngd_bench.optimizers.cost_model import REFERENCE_RATE
+from tngd_bench.optimizers.costs import PredictedCost
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.plan import candidates
 from tngd_bench.studies.plan.data_requests import data_requests
+from tngd_bench.studies.plan.duration_model import INSPECTION_START_S
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.make_plan import make_plan, predicted_seconds
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S
 from tngd_bench.studies.plan.trials import CostBlock, InspectionTrial, TrainingTrial
 
 
@@ -163,6 +168,19 @@ def test_cost_sections_run_every_combination_and_share_starts(table, plan_of):
     assert len({b.setting.seed_parts for b in blocks}) == 2
     inspected = of_kind(plan, InspectionTrial)
     assert len(inspected) == 3 * len(places)
+
+
+@pytest.mark.parametrize(("flops", "waiting_s", "steps_s"), [(1e11, 0.0, 2.0), (0.0, 1.0, 8.0)])
+def test_counting_adds_to_what_calls_take_and_not_to_products(
+    table, plan_of, monkeypatch, flops, waiting_s, steps_s
+):
+    table["execution"]["seconds_per_iteration_limit"] = 60
+    cost = PredictedCost(flops, 1e6, waiting_s * 1e11 / REFERENCE_RATE)
+    monkeypatch.setattr(candidates, "predicted", lambda *_: (cost, ""))
+    inspections = of_kind(plan_of(table, rate=1e11), InspectionTrial)
+    found = [each.candidate.predicted_s for each in inspections if each.candidate.config.label == "sgd"]
+    assert found == pytest.approx([INSPECTION_START_S + steps_s + 2 * STEP_OVERHEAD_S] * len(found))
+    assert found
 
 
 def big_table(seeds):

@@ -25,9 +25,7 @@ from tngd_bench.studies.plan.step_bounds import Seen, Size, least_step
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
-RUN_START_S = 4.0
-"""Until the first trial of a run: the workers load while this process loads, the report's modules too."""
-TURN_START_S, INSPECTION_START_S = 0.03, 0.05
+TURN_START_S, INSPECTION_START_S = 0.03, 0.08
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 EVALUATION_S = 2e-3
 """Of an evaluation without samples."""
@@ -109,7 +107,7 @@ class DurationModel:
         return before + (timed + untimed) * step
 
     def inspected(self, config: OptimizerConfig, instance: ProblemInstance, seconds: float) -> float:
-        """Return the seconds of an inspection: what counts operations and watches memory, and two steps.
+        """Return the seconds of an inspection: what counts operations and watches memory, and two steps of `seconds`.
 
         Of an optimizer named by its class two first steps and two cycles.
         """

@@ -5,16 +5,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
+from tngd_bench.measure.clock import interpreter_pace
+from tngd_bench.studies.file.schema import CostSection, Study
+from tngd_bench.studies.plan.duration_model import DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
-START_S, FIGURE_S = 0.6, 0.28
-"""Of a page: its start, and each figure. Studies of 8, 20, 53 and 110 figures took 4.3, 8.1, 13.0 and 37.7 s when its
-modules, 1.6 s, were loaded afterwards and PNG files, a fifth to a quarter of the rest, were written too."""
+RUN_START_S = 5.5
+"""Until the first trial of a run: the workers load while this process loads, the report's modules too."""
+PAGE_START_S, FIGURE_S, MAPS_S = 0.6, 0.33, 6.0
+"""Of a page: its start, each figure, and where there are maps what these are computed from.
+
+These seconds are of a machine where `interpreter_pace` is 1. Pages of 20, 17, 44, 39, 37 and 51 figures, of the studies
+smoke, paper-fig2a, quick, rivals, beyond-kfac and paper-fashion, took 6.4, 12.7, 21.0, 23.2, 15.4 and 24.6 s there; one
+of 147 figures, of the study paper, took 68 s.
+"""
 _PLACE = ("kind", "section", "problem", "parameters", "batch_size", "outputs", "optimizer")
-_OF_TRAINING, _PROFILES, _OF_SWEEP, _OF_COST, _MAPS = 6, 2, 2, 4, 6
+_OF_TRAINING, _OF_SWEEP, _OF_SIZES, _OF_SIZE, _OF_COSTS, _MAPS = 8, 2, 4, 1, 6, 7
+"""Figures of a plain training, an optimizer of a swept one, costs at several sizes or at one, all costs, all maps."""
+_FEWEST_MAPPED = 3
+"""Sizes that a section with a map has at least."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Forecast:
     @property
     def start_seconds(self) -> float:
         """Seconds until the first trial: programs loaded, the machine's speed measured; 0 where nothing runs."""
-        return RUN_START_S if self.plan.extent.trials else 0.0
+        return run_start_seconds() if self.plan.extent.trials else 0.0
 
     @property
     def report_seconds(self) -> float:
@@ -124,13 +134,28 @@ def figures_of(study: Study) -> int:
     """Return about how many figures a study's page has."""
     plain = [section for section in study.training if section.sweep is None]
     swept = [section for section in study.training if section.sweep is not None]
-    number = _OF_TRAINING * len(plain) + (_PROFILES if plain else 0)
-    number += sum(_OF_SWEEP * len(section.optimizers) for section in swept)
-    return number + _OF_COST * len(study.cost) + (_MAPS if study.cost else 0)
+    number = _OF_TRAINING * len(plain) + sum(_OF_SWEEP * len(section.optimizers) for section in swept)
+    number += bool(plain) + bool(swept)  # beside the answer, and how imperfect a device may be
+    number += sum(_OF_SIZES if _sizes(section) > 1 else _OF_SIZE for section in study.cost)
+    return number + (_OF_COSTS if study.cost else 0) + (_MAPS if _is_mapped(study) else 0)
+
+
+def _sizes(section: CostSection) -> int:
+    return max(len(section.parameters), len(section.batch_size), len(section.outputs))
+
+
+def _is_mapped(study: Study) -> bool:
+    return any(_sizes(section) >= _FEWEST_MAPPED for section in study.cost)
+
+
+def run_start_seconds() -> float:
+    """Return the predicted seconds from a run's start to its first trial, on this machine."""
+    return RUN_START_S * interpreter_pace()
 
 
 def report_seconds(study: Study) -> float:
-    """Return the predicted seconds of a study's page; 0 for a search for settings, which writes none."""
+    """Return the predicted seconds of a study's page on this machine; 0 for a search for settings, which has none."""
     if any(section.validation_share is not None for section in study.training):
         return 0.0
-    return START_S + FIGURE_S * figures_of(study)
+    seconds = PAGE_START_S + FIGURE_S * figures_of(study) + (MAPS_S if _is_mapped(study) else 0.0)
+    return seconds * interpreter_pace()

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from tngd_bench.studies.plan.duration_model import RUN_START_S
-from tngd_bench.studies.plan.forecast import report_seconds
+from tngd_bench.studies.plan.forecast import report_seconds, run_start_seconds
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import CostBlock, Extent, Trial
 
@@ -62,7 +61,7 @@ class PlainAudience:
         self.done = self.total - Extent.of(self._pending.values()).trials
         kept = f"; {self.done} trials finished earlier" if self.done else ""
         if self._pending:
-            self.planned_s = RUN_START_S + self.predicted_s + report_seconds(plan.study)
+            self.planned_s = run_start_seconds() + self.predicted_s + report_seconds(plan.study)
             kept += f"; about {rough(self.planned_s)} by formula (`tngd-bench plan` times steps too)"
         self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
         self._start = self._told = time.monotonic()
