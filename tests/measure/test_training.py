@@ -6,7 +6,7 @@ import torch
 
 from tngd_bench.datasets.splits import DataSplits, Subset
 from tngd_bench.measure import training
-from tngd_bench.measure.training import evaluate, evaluation_points, train
+from tngd_bench.measure.training import evaluate, evaluation_points, probe_evaluation, train
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems import registry
 
@@ -121,6 +121,25 @@ def test_evaluation_equals_a_direct_computation_and_leaves_the_mode(instance, di
     assert found["test_loss"] == pytest.approx(loss(outputs, digits.test_targets).item(), rel=1e-5)
     assert found["test_accuracy"] == sum(outputs.argmax(1) == digits.test_targets).item() / 50
     assert model.training
+
+
+@pytest.mark.parametrize("batch", [20, 1_000])
+def test_a_probe_of_an_evaluation_has_the_better_seconds_of_a_batch_of_test_data(
+    monkeypatch, instance, digits, batch
+):
+    now, passes = [0.0], []
+
+    def outputs(model, part, size):
+        passes.append((model.training, len(part), size))
+        now[0] += 3.0 if len(passes) == 1 else 1.0
+
+    entry = replace(instance.entry, evaluation_batch=batch)
+    monkeypatch.setattr(type(instance), "entry", entry)
+    monkeypatch.setattr(training, "_outputs", outputs)
+    monkeypatch.setattr(training.OwnClock, "now", lambda clock: now[0])
+    samples = min(batch, len(digits.test_targets))
+    assert probe_evaluation(instance, digits) == pytest.approx(1.0 / samples)
+    assert passes == [(False, samples, batch)] * 2
 
 
 def test_noise_is_drawn_from_the_named_seed(instance, digits, config):

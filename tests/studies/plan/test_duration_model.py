@@ -11,6 +11,7 @@ from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import StepTimer
 from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.plan.duration_model import (
+    EVALUATION_S,
     INSPECTION_START_S,
     STEP_OVERHEAD_S,
     TURN_START_S,
@@ -81,6 +82,20 @@ def test_corrections_are_those_of_the_optimizer_and_the_kind():
 
 def probe(config, instance=SMALL, kind="cost", predicted_s=0.1 - STEP_OVERHEAD_S, measured_s=0.4):
     return TimedStep(Step.of(config, instance, kind), predicted_s, 0.5, 2.0, measured_s)
+
+
+def test_an_evaluation_is_as_learned_then_as_timed_then_by_formula():
+    timed = replace(probe(SGD), sample_s=0.01)
+    other_batch, larger = replace(SMALL, batch_size=64, seed_parts=("a", 1)), replace(SMALL, parameters=2_000)
+    learned = DurationModel(evaluations={("digits-mlp", 989): 5.0}, probes=(probe(KFAC), timed))
+
+    def seconds(model, instance, parameters):
+        return model.evaluation(instance, parameters, 300, lambda: 7.0)
+
+    assert seconds(learned, SMALL, 989) == 5.0
+    assert seconds(learned, other_batch, 990) == pytest.approx(3.0 + EVALUATION_S)
+    assert seconds(learned, larger, 2_000) == pytest.approx(7.0 + EVALUATION_S)
+    assert seconds(DurationModel(probes=(probe(SGD),)), SMALL, 989) == pytest.approx(7.0 + EVALUATION_S)
 
 
 def test_a_timed_step_decides_at_its_size_and_scales_the_formula_at_others():

@@ -8,10 +8,11 @@ from tngd_bench.measure.clock import OwnClock
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.errors import EngineError
-from tngd_bench.studies.plan.duration_model import TURN_START_S, DurationModel
+from tngd_bench.studies.plan.duration_model import EVALUATION_S, TURN_START_S, DurationModel
 from tngd_bench.studies.plan.forecast import groups_of
 from tngd_bench.studies.plan.inputs import LoadedSize
 from tngd_bench.studies.plan.make_plan import make_plan
+from tngd_bench.studies.plan.trials import TrainingTrial
 from tngd_bench.studies.run import run_trial
 from tngd_bench.studies.run import timed_steps as module
 from tngd_bench.studies.run.data_files import load_request
@@ -98,6 +99,25 @@ def test_an_optimizer_without_a_predicted_cost_is_timed_and_forecast(steps, unde
     assert (
         0 < trial.candidate.predicted_s - (TURN_START_S + iterations * 0.05) < 0.1
     )  # two evaluations beside
+
+
+def test_the_evaluation_of_a_model_is_timed_once_and_forecast(
+    steps, undescribed, table, plan_of, monkeypatch
+):
+    evaluated = []
+    monkeypatch.setattr(run_trial, "probe_evaluation", lambda *given: evaluated.append(given) or 0.5)
+    table["cost"][0] |= {"parameters": [1000], "optimizers": ["mine"]}
+    table["training"][0]["optimizers"] = ["mine", "mine[lr=0.5]"]
+    del table["training"][1]
+    plan = plan_of(table)
+    data = data_of(plan)
+    probes, _, again = with_probes(plan, data)
+    assert len(probes) == 3
+    assert [probe.sample_s for probe in probes].count(0.5) == len(evaluated) == 1
+    (trial, *_) = [each for each in again.trials.values() if isinstance(each, TrainingTrial)]
+    samples = len(data[trial.data].train_targets)  # these plans know no test data
+    stepping = TURN_START_S + 64 // trial.setting.batch_size * 0.05
+    assert trial.candidate.predicted_s - stepping == pytest.approx(2 * (0.5 * samples + EVALUATION_S))
 
 
 def test_seconds_are_spent_on_what_takes_most_and_end(steps, table, plan_of):

@@ -7,7 +7,7 @@ timed for the plan correct the formula (`probes`); where it describes no cost, t
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest, seconds_of_sample
 from tngd_bench.studies.plan.step_bounds import Seen, Size, least_step
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
@@ -133,9 +133,16 @@ class DurationModel:
         before = TURN_START_S + found.made_s
         return before + iterations * found.step(seconds) + evaluations * evaluation_s
 
-    def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
-        """Return the seconds of one evaluation: as earlier trials took, else those of the model's passes, `seconds`."""
-        return self.evaluations.get((problem, parameters), seconds + EVALUATION_S)
+    def evaluation(
+        self, instance: ProblemInstance, parameters: int, samples: int, by_formula: Callable[[], float]
+    ) -> float:
+        """Return the seconds of one evaluation of `samples`: as earlier trials took, as timed for the plan, else by
+        the formula of the model's passes."""
+        learned = self.evaluations.get((instance.problem, parameters))
+        if learned is not None:
+            return learned
+        timed = seconds_of_sample(self.probes, instance)
+        return EVALUATION_S + (by_formula() if timed is None else samples * timed)
 
     def _known(self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float) -> _Known:
         """Return the known times of an optimizer: learned from trials, else timed at this size or the nearest."""

@@ -53,7 +53,8 @@ class TimedStep:
     """A timed `step`: seconds predicted of it and measured, and those before it.
 
     `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
-    `described`: whether the optimizer has a cost that was predicted; else it is a gradient's.
+    `described`: whether the optimizer has a cost that was predicted; else it is a gradient's. `sample_s`: seconds of an
+    evaluation for each sample, where that was timed too.
     """
 
     step: Step
@@ -62,11 +63,24 @@ class TimedStep:
     before_s: float
     measured_s: float
     described: bool = True
+    sample_s: float | None = None
 
     @property
     def factor(self) -> float:
         """Measured over predicted seconds."""
         return self.measured_s / (self.predicted_s + STEP_OVERHEAD_S)
+
+
+def seconds_of_sample(probes: Iterable[TimedStep], instance: ProblemInstance) -> float | None:
+    """Return the seconds that an evaluation of a model takes for each sample; None where that was not timed."""
+
+    def model(one: ProblemInstance) -> ProblemInstance:
+        return replace(one, seed_parts=(), batch_size=1)
+
+    timed = (
+        one for one in probes if one.sample_s is not None and model(one.step.instance) == model(instance)
+    )
+    return next((one.sample_s for one in timed), None)
 
 
 def nearest(probes: Sequence[TimedStep], step: Step, predicted_s: float) -> TimedStep | None:

@@ -91,8 +91,13 @@ class Unroller:
         """Yield the optimizers of a section at every combination of swept values."""
         iterations = max(1, round(section.epochs * (loaded.train_size // section.batch_size)))
         evaluations = min(section.evaluations, iterations) + 1
-        passes_s = self._passes_seconds(section, problem, loaded)
-        evaluation_s = self.model.evaluation(section.problem, problem.widths.parameters, passes_s)
+        samples = (section.evaluation_size or loaded.train_size) + loaded.test_size
+        evaluation_s = self.model.evaluation(
+            problem.instance,
+            problem.widths.parameters,
+            samples,
+            lambda: self._passes_seconds(section, problem, samples),
+        )
         for label in section.optimizers:
             for levels in levels_of(section.sweep):
                 config = config_of(self.study, label, section.problem, settings_of(levels))
@@ -104,9 +109,8 @@ class Unroller:
                     candidate = _lasting(candidate, seconds)
                 yield candidate, levels
 
-    def _passes_seconds(self, section: TrainingSection, problem: SizedProblem, loaded: LoadedSize) -> float:
-        """Return the seconds of one evaluation: forward passes, a third of what a step of SGD takes."""
-        samples = (section.evaluation_size or loaded.train_size) + loaded.test_size
+    def _passes_seconds(self, section: TrainingSection, problem: SizedProblem, samples: int) -> float:
+        """Return the seconds of one evaluation of `samples`: forward passes, a third of what a step of SGD takes."""
         at_once = problem_of(self.study, section).evaluation_batch
         whole = SizedProblem(dataclasses.replace(problem.instance, batch_size=at_once), problem.widths)
         step = self._make.inspected(OptimizerConfig("sgd", "sgd", {}), whole)

@@ -21,7 +21,7 @@ from tngd_bench.measure.inspection import inspect_step
 from tngd_bench.measure.step_limit import Deadline, StepLimit
 from tngd_bench.measure.step_timer import CostResult
 from tngd_bench.measure.threads import use_threads
-from tngd_bench.measure.training import TrainingResult, train
+from tngd_bench.measure.training import TrainingResult, probe_evaluation, train
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.forward_state import seed_host
 from tngd_bench.spu.ledger import Ledger
@@ -61,14 +61,19 @@ def run_in_worker(
     _work_and_send(trial, connection, lambda *tell: run_trial(trial, read_splits(data), *tell))
 
 
-def probe_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
-    """Send ("done", seconds) as `probe_step` returns them of the trial's optimizer, or ("failed", reason)."""
+def probe_in_worker(trial: Trial, data: Path, evaluating: bool, connection: Connection) -> None:
+    """Send ("done", seconds) as `probe_step` returns them of the trial's optimizer, or ("failed", reason).
+
+    With them goes what `probe_evaluation` returns, None where it is not asked for (`evaluating`).
+    """
     config, simulating = trial.candidate.config, isinstance(trial, TrainingTrial)
-    _work_and_send(
-        trial,
-        connection,
-        lambda *_: probe_step(trial.setting, read_splits(data), config, simulating=simulating),
-    )
+
+    def probe(*_: object) -> tuple[float, float, float, float | None]:
+        splits = read_splits(data)
+        seconds = probe_step(trial.setting, splits, config, simulating=simulating)
+        return *seconds, probe_evaluation(trial.setting, splits) if evaluating else None
+
+    _work_and_send(trial, connection, probe)
 
 
 def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell, TellSteps], object]) -> None:

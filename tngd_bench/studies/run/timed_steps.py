@@ -10,8 +10,15 @@ from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.duration_model import DurationModel, cycle_of
 from tngd_bench.studies.plan.make_plan import Plan
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest, worth_timing
-from tngd_bench.studies.plan.trials import PROCESS_START_S, CostBlock, DataRequest, Trial
+from tngd_bench.studies.plan.probes import (
+    STEP_OVERHEAD_S,
+    Step,
+    TimedStep,
+    nearest,
+    seconds_of_sample,
+    worth_timing,
+)
+from tngd_bench.studies.plan.trials import PROCESS_START_S, CostBlock, DataRequest, TrainingTrial, Trial
 from tngd_bench.studies.run.data_files import write_splits
 from tngd_bench.studies.run.run_trial import probe_in_worker
 from tngd_bench.studies.run.worker_process import Limits, call_in_worker, worker_context
@@ -45,14 +52,17 @@ def timed_steps(
                 write_splits(data[trial.data], files[trial.data])
             began, limits = time.monotonic(), Limits(left[known], plan.machine.memory_bytes)
             try:
-                made_s, before_s, measured_s = call_in_worker(
-                    context, probe_in_worker, (trial, files[trial.data]), limits
+                evaluating = (
+                    isinstance(trial, TrainingTrial) and seconds_of_sample(probes, trial.setting) is None
+                )
+                made_s, before_s, measured_s, sample_s = call_in_worker(
+                    context, probe_in_worker, (trial, files[trial.data], evaluating), limits
                 )
             except EngineError:
                 continue
             finally:
                 left[known] -= time.monotonic() - began
-            probes.append(TimedStep(step, seconds, made_s, before_s, measured_s, known))
+            probes.append(TimedStep(step, seconds, made_s, before_s, measured_s, known, sample_s))
     return tuple(probes)
 
 
