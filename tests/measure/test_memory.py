@@ -1,11 +1,16 @@
+import ctypes
 import math
 import multiprocessing
+import os
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 
-from tngd_bench.measure.memory import measure_peak
+from tests.studies.recorder import fill_and_free
+from tngd_bench.measure.memory import keep_freed_memory, measure_peak
+from tngd_bench.studies.run.worker_process import call_in_worker, worker_context
 
 MEGABYTES = 2**20
 
@@ -40,3 +45,14 @@ def test_without_proc_there_is_a_reason_and_no_number(tmp_path):
     found = measure_peak(lambda: pytest.fail("must not run"), process=tmp_path / "absent")
     assert math.isnan(found.peak_bytes)
     assert "cannot be measured" in found.reason
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_that_is_kept_is_asked_for_once():
+    given = {
+        prepare: call_in_worker(worker_context(), fill_and_free, (prepare,))
+        for prepare in (os.getpid, keep_freed_memory)
+    }
+    pages = 3 * 12 * MEGABYTES // resource.getpagesize()
+    assert min(given[os.getpid]) > 0.9 * pages
+    assert max(given[keep_freed_memory][1:]) < 0.1 * pages

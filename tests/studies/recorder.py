@@ -1,7 +1,9 @@
 """What the tests of whole runs share with the processes they start."""
 
+import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -139,6 +141,24 @@ def die_and_leave_a_child(connection):
 def die(connection):
     """End as a process does that the kernel kills."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_and_free(prepare, connection):
+    """Send the pages that the system gave while three blocks of 12 MiB were filled and freed, again and again."""
+    library, size = ctypes.CDLL(None), 12 * 2**20
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    prepare()
+    given = []
+    for _ in range(8):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [library.malloc(size) for _ in range(3)]
+        for block in blocks:
+            ctypes.memset(block, 1, size)
+        for block in blocks:
+            library.free(block)
+        given.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    connection.send(("done", given))
 
 
 def announce_and_hang(connection):

@@ -18,6 +18,7 @@ from tngd_bench.measure.containment import resident_bytes, undisturbed
 from tngd_bench.measure.cost import measure_cost, probe_step
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
+from tngd_bench.measure.memory import keep_freed_memory
 from tngd_bench.measure.step_limit import Deadline, StepLimit
 from tngd_bench.measure.step_timer import CostResult
 from tngd_bench.measure.threads import use_threads
@@ -87,6 +88,8 @@ def _work_and_send(trial: Trial, connection: Connection, work: Callable[[Tell, T
     with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
         try:
             use_threads(trial.threads)
+            if isinstance(trial, TrainingTrial):
+                keep_freed_memory()
             # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
             torch.backends.cudnn.allow_tf32 = False
             # Dropout and the like draw from the global generators: the same draws for every optimizer.
