@@ -339,10 +339,7 @@ def test_the_panel_has_in_full_colour_what_a_test_of_the_device_set_there_confir
     assert not panel_cells(visit.page, len(view.batch.sizes))[1].any()
 
 
-def test_the_panel_dots_what_the_device_wins_at_best_and_confirms_none_of_it(browser, make, tmp_path):
-    records = make(
-        sizes=(1_000, 10_000, 100_000), optimizers=("sgd", "kfac", "ngd-gram", "tngd"), training=False
-    )
+def test_the_panel_dots_what_the_device_wins_at_best_and_confirms_none_of_it(browser, records, tmp_path):
     device = records.trials["device"].mask(records.trials["optimizer"] == "tngd", "board")
     page = tmp_path / "index.html"
     unstated = dataclasses.replace(records, trials=records.trials.assign(device=device))

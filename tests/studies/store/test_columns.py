@@ -21,6 +21,7 @@ OTHER_MEANINGS = {
     "analysis/training/final_scores.py": {"finished"},  # how many finished
     "analysis/training/time_to_target.py": {"problem"},  # keys of a study
     "analysis/families.py": {"problem"},
+    "analysis/findings/convergence.py": {"iteration"},  # a word
     "report/tuning/tuning_charts.py": {"problem", "batch_size", "parameters"},
     "analysis/map/plane.py": {"batch_size", "outputs"},  # a literal type
     "report/map/map_view.py": {"batch_size", "outputs"},
