@@ -24,11 +24,11 @@ def test_noise_states_a_tolerance_or_that_there_is_none(study):
     assert sentence.startswith(
         "Levels no worse than the ideal device on the same seed, by final training loss and test accuracy. Margins: "
         "5 % of the loss (or 0.01) and 1 point of accuracy (paired signed-rank test at 5 %; test accuracy from → to). "
-        "On digits-mlp, N = 100, 5 seeds. "
+        "On digits-mlp, N = 100, 50 iterations, 5 seeds. "
     )
     assert "Thermal noise κ₀: TNGD up to 0.001, not 0.1, 93 → 93 %" in sentence
     assert "ADC resolution: TNGD at no level, not even 8 bits" in sentence
-    assert sentence.count("N = 100, 5 seeds") == 1
+    assert sentence.count("N = 100, 50 iterations, 5 seeds") == 1
 
 
 def test_a_score_that_falls_is_judged_though_the_loss_does_not(study):

@@ -16,7 +16,7 @@ def test_alternative_text_states_the_finding(charts, results):
     assert "Share of the coloured sizes at which each is the cheapest: " in charts["map-exact-batch"].alt
     assert all(len(chart.alt) > 60 for chart in charts.values())
     assert results.decides.startswith(
-        "At N = 1,000,000, m = 320 (the largest timed at the b and d_z of the maps), "
+        "At N = 1,000,000, m = 320 (the largest timed at b = 32 and d_z = 10), "
     )
     assert " go to sending and writing the arrays (modelled)." in results.decides
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)

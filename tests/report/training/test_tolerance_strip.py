@@ -23,7 +23,7 @@ def test_every_level_of_every_imperfection_has_its_cell(make):
     about = [text for text in texts if " seeds, ideal " in text]
     assert len(about) == len(found)
     assert all(text.endswith(each.score.score.title) for text, each in zip(about, found, strict=True))
-    assert "ADC resolution, TNGD (digits-mlp, N = 10,000, 5 seeds, ideal " in chart.alt
+    assert "ADC resolution, TNGD (digits-mlp, N = 10,000, 300 iterations, 5 seeds, ideal " in chart.alt
     assert ": 12 bits no worse than ideal" in chart.alt
 
 

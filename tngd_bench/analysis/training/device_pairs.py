@@ -19,7 +19,15 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.analysis.training.tolerance import Tolerance, margin_text, margins, sign, tried, without_base
+from tngd_bench.analysis.training.tolerance import (
+    Tolerance,
+    iterations_made,
+    margin_text,
+    margins,
+    sign,
+    tried,
+    without_base,
+)
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.studies.store import columns as c
@@ -45,6 +53,7 @@ class DevicePair:
     """The `optimizer` on an imperfect device beside `ideal`, the same on the ideal one: labels of one section.
 
     The p-values are those after the correction. `note` says why nothing is decided where the data do not allow a test.
+    `iterations` are those of the runs on the ideal device.
     """
 
     group: str
@@ -59,6 +68,7 @@ class DevicePair:
     p_outside: float
     keys: tuple[str, ...]
     note: str = ""
+    iterations: int = 0
 
     @property
     def verdict(self) -> str:
@@ -69,9 +79,14 @@ class DevicePair:
         return INSIDE if self.p_inside <= level else OUTSIDE if self.p_outside <= level else UNDECIDED
 
 
-def trained_on(judged: DevicePair | Tolerance) -> str:
-    """Return the model that was trained, and in how many seeds: "digits-mlp, N = 989, 6 seeds"."""
-    return f"{judged.problem}, N = {quantities.count(judged.size)}, {judged.seeds} seeds"
+def trained_on(judged: DevicePair | Tolerance, *, seeds: bool = True) -> str:
+    """Return the model that was trained, how long and, if wanted, in how many `seeds`.
+
+    An example is "digits-mlp, N = 989, 44 iterations, 6 seeds".
+    """
+    made = [quantities.number_of(judged.iterations, "iteration")] if judged.iterations else []
+    made += [f"{judged.seeds} seeds"] if seeds else []
+    return ", ".join([judged.problem, f"N = {quantities.count(judged.size)}", *made])
 
 
 def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair, ...]:
@@ -139,10 +154,20 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         shown = sign(score) * middle if np.isfinite(middle) else float("nan")
         scores.append(ScorePair(score, sign(score) * float(np.median(baseline)), shown))
     p_inside, p_outside = max(inside, default=1.0), min(1.0, len(outside) * min(outside, default=1.0))
-    keys = tuple(sorted({*first[c.KEY], *second[c.KEY]}))
-    labels, number = (own, ideal), (seeds, diverged)
     return DevicePair(
-        group, problem, int(parameters), *labels, *number, tuple(scores), p_inside, p_outside, keys, note
+        group,
+        problem,
+        int(parameters),
+        own,
+        ideal,
+        seeds,
+        diverged,
+        tuple(scores),
+        p_inside,
+        p_outside,
+        tuple(sorted({*first[c.KEY], *second[c.KEY]})),
+        note,
+        iterations_made(second),
     )
 
 
@@ -158,7 +183,7 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
 
 
 def _judged(pair: DevicePair, infos: Infos) -> str:
-    """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
+    """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 44 iterations, 6 seeds, 82.5 % → 81 %)"."""
     where = [trained_on(pair)]
     if pair.diverged:
         where.append(f"{pair.diverged} diverged")

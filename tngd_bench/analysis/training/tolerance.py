@@ -49,7 +49,8 @@ class Tolerance:
     table behind it, mildest first: level, excess (median, of loss, or what is lost of a score better where higher),
     verdict, `p_inside`, `p_outside`, median (of the score; NaN where most seeds diverged), seeds, diverged. `note` is
     set where the data do not decide, and then the numbers are NaN. `beside` names the level of a second swept setting
-    at which this holds, empty where there is none. `problem` and `size`, N, are those of the model trained.
+    at which this holds, empty where there is none. `problem` and `size`, N, are those of the model trained,
+    `iterations` those of the runs on the ideal device.
     """
 
     group: str
@@ -65,6 +66,7 @@ class Tolerance:
     score: CurveMetric = TRAINING_LOSS
     ideal: float = float("nan")
     problem: str = ""
+    iterations: int = 0
 
     @property
     def undecided(self) -> tuple[float, ...]:
@@ -214,7 +216,8 @@ def _tolerance(empty: Tolerance, runs: pd.DataFrame, part: pd.DataFrame) -> Tole
             "diverged": np.isinf(losses).sum(axis=0),
         }
     )
-    judged = replace(empty, seeds=len(baseline), ideal=sign(score) * float(np.median(baseline)))
+    middle_ideal = sign(score) * float(np.median(baseline))
+    judged = replace(empty, seeds=len(baseline), ideal=middle_ideal, iterations=iterations_made(ideal))
     return _with_verdicts(judged, found, *decided(found["p_inside"].tolist(), found["p_outside"].tolist()))
 
 
@@ -236,6 +239,12 @@ def tried(part: pd.DataFrame, score: CurveMetric) -> pd.DataFrame:
     part = part[part[c.STATUS].isin(["ok", "diverged"])]
     loss = (sign(score) * part[score.final].astype(float)).where(part[c.STATUS] == "ok", np.inf)
     return part.assign(loss=loss)[loss.notna()]
+
+
+def iterations_made(runs: pd.DataFrame) -> int:
+    """Return the iterations of the longest of the runs that ended; 0 where none says."""
+    made = c.completed(runs, ["iterations"])["iterations"].astype(float).dropna()
+    return 0 if made.empty else int(made.max())
 
 
 def without_base(ideal: pd.DataFrame) -> str:

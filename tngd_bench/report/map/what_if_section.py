@@ -114,15 +114,17 @@ def what_if_section(view: MapView, panel: Callable[[], PanelData | None]) -> tup
 def decides(view: MapView, use: DeviceUse) -> str:
     """Return the longest part of the device's iteration at one size, and the break-even link rate.
 
-    The size is the largest N at the b and d_z of the maps; where the device was not timed there, the largest of all.
+    The size is the largest N at the batch size and outputs with the most N; where the device was not timed there, the
+    largest of all.
     """
     calibrations, summary, name = view.calibrations, view.results.cost_summary, view.device_name
     timed = c.only(summary, problem=calibrations.counts.problem, optimizer=calibrations.device_label)
     main = {size: calibrations.main[size] for size in (c.BATCH_SIZE, c.OUTPUTS)}
     here = c.only(timed, **main)
     own = (timed if here.empty else here).sort_values(c.PARAMETERS, kind="stable").iloc[-1]
-    chosen = "the largest timed" if here.empty else "the largest timed at the b and d_z of the maps"
-    where = f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} ({chosen})"
+    at = f"b = {quantities.count(own[c.BATCH_SIZE])} and d_z = {quantities.count(own[c.OUTPUTS])}"
+    chosen = "timed" if here.empty else f"timed at {at}"
+    where = f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} (the largest {chosen})"
     there = summary[(summary[SETTING] == own[SETTING]).all(axis=1)].sort_values(
         "total_median_s", kind="stable"
     )

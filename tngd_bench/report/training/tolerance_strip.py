@@ -19,9 +19,9 @@ from tngd_bench.studies.store import columns as c
 
 _FEWEST_CELLS = 5
 """Cells that fit side by side at least; the longest sweep makes them narrower."""
-_ROW_INCHES, _NOTE_INCHES, _LINE_INCHES = 0.58, 0.38, 0.15
-_HEADING_CHARACTERS = 72
-"""Of a line of a heading, which is set on several where settings are many."""
+_ROW_INCHES, _NOTE_INCHES, _HEADING_INCHES, _WHERE_INCHES = 0.58, 0.38, 0.15, 0.13
+_HEADING_CHARACTERS, _WHERE_CHARACTERS = 72, 82
+"""Of a line; what is longer is set on several."""
 _LOOKS: dict[str, tuple[str, Look]] = {
     "inside": ("✓ no worse than ideal", {"facecolor": DIGITAL.light, "alpha": 0.35}),
     "undecided": ("? not decided", {"facecolor": "none"}),
@@ -79,10 +79,8 @@ def _rows(results: Results) -> Iterator[_Row]:
                 "ideal": ideal,
             }
             cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
-            model = f"{pair.problem}, N = {quantities.count(pair.size)}" if pair.note else trained_on(pair)
-            where = "; ".join(
-                filter(None, (f"{model}, ideal {ideal} {score.score.title}", pair.note))
-            )  # a note has the seeds
+            model = trained_on(pair, seeds=not pair.note)  # a note has them
+            where = "; ".join(filter(None, (f"{model}, ideal {ideal} {score.score.title}", pair.note)))
             yield _Row(infos[pair.optimizer].title, where, (cell,), about)
     by_note: dict[str, list[str]] = {}
     for (name, note), number in undecided.items():
@@ -102,16 +100,21 @@ def tolerance_chart(results: Results) -> Chart | None:
     if not rows:
         return None
     headings = [charting.folded(row.heading, _HEADING_CHARACTERS) for row in rows]
-    further = [heading.count("\n") * _LINE_INCHES for heading in headings]
+    places = [charting.folded(row.where, _WHERE_CHARACTERS) for row in rows]
+    further = [
+        (heading.count("\n") * _HEADING_INCHES, place.count("\n") * _WHERE_INCHES)
+        for heading, place in zip(headings, places, strict=True)
+    ]
     heights = [
-        (_ROW_INCHES if row.cells else _NOTE_INCHES) + more for row, more in zip(rows, further, strict=True)
+        (_ROW_INCHES if row.cells else _NOTE_INCHES) + sum(more)
+        for row, more in zip(rows, further, strict=True)
     ]
     figure, axes = charting.panel(sum(heights) + 0.6)
     top, width = 0.0, 1.0 / max(_FEWEST_CELLS, *(len(row.cells) for row in rows))
-    for row, heading, more, height in zip(rows, headings, further, heights, strict=True):
+    for row, heading, place, more, height in zip(rows, headings, places, further, heights, strict=True):
         axes.text(0.0, top, heading, fontsize=8.5, va="top")
-        top, height = top + more, height - more
-        axes.text(0.0, top + 0.15, row.where, fontsize=7.5, va="top", color=MUTED.light)
+        axes.text(0.0, top + more[0] + 0.15, place, fontsize=7.5, va="top", color=MUTED.light)
+        top, height = top + sum(more), height - sum(more)
         for number, (text, verdict) in enumerate(row.cells):
             label, look = _LOOKS[verdict]
             frame: Look = {"edgecolor": MUTED.light, "linewidth": 0.8, **look}
