@@ -10,11 +10,12 @@ from rich.console import Console
 from tests.studies.recorder import Recorder
 from tngd_bench import source
 from tngd_bench.cli import main as command_line
+from tngd_bench.cli.plan import _folded, _row
 from tngd_bench.cli.progress import make_audience
 from tngd_bench.studies.file.reading import load_study
 from tngd_bench.studies.plan import forecast, trial_code
 from tngd_bench.studies.plan.duration_model import TURN_START_S
-from tngd_bench.studies.plan.forecast import figures_of
+from tngd_bench.studies.plan.forecast import Group, figures_of
 from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import PROCESS_START_S
 from tngd_bench.studies.run import dry_run
@@ -204,6 +205,22 @@ def test_an_optimizer_that_describes_no_cost_is_planned_as_unknown(plan, monkeyp
     )
     text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
     assert "not predicted" not in text
+
+
+def test_a_line_says_what_its_times_come_from_and_which_are_lower_bounds():
+    place = "cost", "size", "digits-mlp"
+    groups = [
+        Group(*place, n, 32, 10, "mine", 2, 0, 4.0, 1e6, 0, None, known=False, basis=basis)
+        for n, basis in ((1_000, "timed"), (10_000, "timed"), (100_000, "extrapolated"), (1_000_000, "bound"))
+    ]
+    lines = [_row(line) for line in _folded(groups, every_size=False)]
+    assert [(row[1], row[-3], row[-1]) for row in lines] == [
+        ("1,000–10,000", "8.00 s", "timed now"),
+        ("100,000", "4.00 s", "extrapolated"),
+        ("1,000,000", "≥ 4.00 s", "not described"),
+    ]
+    known = Group(*place, 1_000, 32, 10, "sgd", 2, 0, 4.0, 1e6, 3, None, basis="trials")
+    assert _row([known])[-3:] == ("4.00 s", "977 KiB", "3 trials")
 
 
 def test_what_runs_again_after_a_change_of_code_is_said_with_the_reason(plan, tmp_path, monkeypatch):

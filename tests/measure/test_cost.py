@@ -288,8 +288,9 @@ def test_no_optimizers_have_one_order():
 def test_a_step_is_probed_as_a_block_would_make_it(seconds, before, steps, told, instance, digits, config):
     probe = Probe("a", [], seconds)
     told([probe])
-    made_s, before_s, step_s = probe_step(instance, digits, config("sgd", "a"), simulating=False)
-    assert (made_s, before_s, step_s) == pytest.approx((0.0, before * seconds, seconds))
+    found = probe_step(instance, digits, config("sgd", "a"), simulating=False)
+    times = found.made_s, found.before_s, found.step_s, found.repetition_s
+    assert times == pytest.approx((0.0, before * seconds, seconds, seconds))
     assert probe.steps == before + steps
 
 
@@ -301,7 +302,7 @@ def test_a_probe_of_a_training_simulates_the_device_that_a_block_bills_alone(
     monkeypatch.setattr(TNGD, "step", lambda self, *batch: simulated.append(1) or step(self, *batch))
     for simulating, least in steps.items():
         simulated.clear()
-        assert probe_step(instance, digits, config("tngd"), simulating=simulating)[2] > 0
+        assert probe_step(instance, digits, config("tngd"), simulating=simulating).step_s > 0
         assert len(simulated) >= least
         assert simulating or not simulated
 

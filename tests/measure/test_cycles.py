@@ -3,7 +3,8 @@
 import pytest
 
 from tngd_bench.measure import cost
-from tngd_bench.measure.cost import measure_cost
+from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.cost import measure_cost, probe_step
 from tngd_bench.measure.step_timer import LONG_CYCLE_S
 
 CYCLE = 20
@@ -32,15 +33,15 @@ MEAN = (11.0 + 3.0 + 18.0) / CYCLE
 @pytest.fixture
 def timed(monkeypatch, instance, digits, config):
     def run(probe, **limits):
-        class Told:
-            def __init__(self, device):
-                pass
-
+        class Told(Clock):
             def now(self):
                 return probe.taken_s
 
-        monkeypatch.setattr(cost, "Clock", Told)
+        for clock in ("Clock", "OwnClock"):
+            monkeypatch.setattr(cost, clock, Told)
         monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: probe)
+        if not limits:
+            return probe_step(instance, digits, config("sgd", "periodic"), simulating=False)
         (result,) = measure_cost(instance, digits, [config("sgd", "periodic")], **limits)
         return result
 
@@ -60,6 +61,14 @@ def test_a_long_cycle_is_weighed_from_a_step_of_each_kind(timed):
     result = timed(probe, repetitions=3, seconds_limit=1e6)
     assert probe.made == [0, 1] + 3 * [20, 21, 30]
     assert [iteration.step_s for iteration in result.iterations] == [pytest.approx(MEAN * unit_s)] * 3
+
+
+@pytest.mark.parametrize(
+    ("unit_s", "repeated"), [(0.01, MEAN * CYCLE), (2 * LONG_CYCLE_S / CYCLE, 11.0 + 3.0 + 1.0)]
+)
+def test_a_probe_knows_the_mean_step_and_what_a_repetition_makes(timed, unit_s, repeated):
+    found = timed(Periodic(unit_s))
+    assert (found.step_s, found.repetition_s) == pytest.approx((MEAN * unit_s, repeated * unit_s))
 
 
 def test_a_long_cycle_spends_the_seconds_its_steps_take(timed):

@@ -31,10 +31,12 @@ Examples:
 Times are learned from trials in the store that `run` would write to, and in those given by
 --from; else they are the formulas', for this machine's speed, corrected by steps that are
 timed now. These take a twentieth of the study's time, ten seconds at the most; optimizers
-without a description of their cost may take ten seconds in any case.
+without a description of their cost may take twenty seconds in any case.
 """
 _KINDS = {"cost": "cost", "inspection": "memory and operations", "training": "training"}
 _SECTION_HEADINGS = ("section", "trials", "skipped", "time, side by side")
+_BASES = {"timed": "timed now", "extrapolated": "extrapolated", "formula": "formula"}
+"""Words for what a time comes from, else a number of trials; "not described" where it is a lower bound."""
 _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory", "time from")
 
 
@@ -197,7 +199,7 @@ def _text(forecast: Forecast, every_size: bool) -> str:
         rows = [_skipped_row(line) for line in _folded(skipped, every_size)]
         lines += ["", "skipped", *_columns(rows)]
     machine, workers = plan.machine, loaded.study.execution.workers
-    about = "about" if all(group.known or group.timed for group in forecast.groups) else "at least"
+    about = "at least" if any(group.from_below for group in forecast.groups) else "about"
     lines += [
         "",
         f"total: {plan.extent.describe()}; {about} {quantities.seconds(forecast.seconds)} "
@@ -206,22 +208,37 @@ def _text(forecast: Forecast, every_size: bool) -> str:
         f"(measured now), and overhead of calls and memory traffic; {quantities.memory(machine.working_bytes)} "
         "free; memory by formula",
         *_learned(forecast),
+        *_extrapolated(forecast),
         *_not_described(forecast),
     ]
     return "\n".join(lines)
 
 
-def _not_described(forecast: Forecast) -> list[str]:
-    """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
+def _names(groups: Iterable[Group]) -> str:
     from tngd_bench.studies.file.optimizer_label import read_label
 
-    unknown = [group for group in forecast.groups if not (group.known or group.timed)]
-    names = dict.fromkeys(read_label(group.optimizer).name for group in unknown)
+    return ", ".join(dict.fromkeys(read_label(group.optimizer).name for group in groups))
+
+
+def _extrapolated(forecast: Forecast) -> list[str]:
+    """Name the optimizers whose times at larger sizes are extrapolated from smaller ones, and how."""
+    names = _names(group for group in forecast.groups if group.basis == "extrapolated")
+    if not names:
+        return []
+    return [
+        f"extrapolated: {names} (without a usable description of the cost), from steps timed at three or more smaller"
+        " N, as a + b N + c N^1.5: calls, work on each parameter, products of matrices as wide as the layers"
+    ]
+
+
+def _not_described(forecast: Forecast) -> list[str]:
+    """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
+    names = _names(group for group in forecast.groups if group.from_below)
     limit = forecast.plan.study.execution.seconds_per_iteration_limit
     if not names:
         return []
     return [
-        f"not predicted: {', '.join(names)} (without a usable description of the cost); times and totals"
+        f"not predicted: {names} (without a usable description of the cost); times and totals"
         " are lower bounds there, by smaller sizes or a gradient alone. What takes longer than"
         f" {limit:g} s per iteration is stopped, larger sizes of it are skipped, and a trial that goes beyond the"
         " limits of a trial is stopped"
@@ -265,7 +282,7 @@ def _folded(groups: Sequence[Group], every_size: bool) -> list[list[Group]]:
     """Return the groups of each line: an optimizer in a section at all sizes, or at each."""
     lines: dict[object, list[Group]] = {}
     for number, group in enumerate(groups):
-        place = (group.kind, group.section, group.problem, group.optimizer, group.known)
+        place = (group.kind, group.section, group.problem, group.optimizer, group.known, group.basis)
         lines.setdefault(number if every_size else place, []).append(group)
     return list(lines.values())
 
@@ -276,10 +293,10 @@ def _row(line: Sequence[Group]) -> tuple[str, ...]:
     place = (_section(first), *sizes, first.optimizer)
     seconds = quantities.seconds(sum(group.seconds for group in line))
     learned = first.learned_from
-    basis = quantities.number_of(learned, "trial") if learned else "formula"
-    basis = "timed now" if first.timed else basis if first.known else "not described"
+    basis = _BASES[first.basis] if first.basis in _BASES else quantities.number_of(learned, "trial")
+    basis = "not described" if first.from_below else basis
     memory = quantities.memory(max(group.bytes for group in line)) if first.known else "unknown"
-    return (*place, trials, seconds if first.known or first.timed else f"≥ {seconds}", memory, basis)
+    return (*place, trials, f"≥ {seconds}" if first.from_below else seconds, memory, basis)
 
 
 def _skipped_row(line: Sequence[Group]) -> tuple[str, ...]:

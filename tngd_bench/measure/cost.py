@@ -9,6 +9,7 @@ training loop, then two are timed. A longer step warms the caches by itself and 
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -72,10 +73,24 @@ def measure_cost(
     return tuple(timer.result() for timer in timers)
 
 
+@dataclass(frozen=True)
+class ProbedStep:
+    """Seconds until an optimizer was made, until its steps were timed, of a step, and of a repetition.
+
+    A step is the mean of its cycle. A repetition is what is made to time one: the whole cycle, or a step of each kind
+    where that is too long.
+    """
+
+    made_s: float
+    before_s: float
+    step_s: float
+    repetition_s: float
+
+
 def probe_step(
     instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, *, simulating: bool
-) -> tuple[float, float, float]:
-    """Return the seconds until an optimizer is made, until its steps are timed, and of a step, the mean of its cycle.
+) -> ProbedStep:
+    """Time a step of an optimizer for a plan.
 
     A step is all that `measure_cost` does for one, or, `simulating`, a training's, in which a device is simulated and
     no host is timed apart. Waiting for a processor is left out. Raises RuntimeError with the reason where the optimizer
@@ -85,14 +100,15 @@ def probe_step(
     batches = instance.batches(data.to(instance.device))
     made_s, timer = clock.time(lambda: StepTimer.of(instance, config, clock, simulating=simulating))
     warm_s, _ = clock.time(lambda: _warm_timer(timer, next(batches), next(batches)))
-    steps = (timer.settling_steps + TIMED_STEPS if timer.is_short else 1) * timer.cycle
+    repetitions = timer.settling_steps + TIMED_STEPS if timer.is_short else 1
     taken_s, _ = clock.time(
         lambda: _time_round([timer], batches, 0, TIMED_STEPS, lambda label: None, instance.device)
     )
     if timer.status != "ok":
         raise RuntimeError(f"{config.label} {timer.status}: {timer.reason}")
-    step_s = min(each.step_s for each in timer.iterations) if simulating else taken_s / steps
-    return made_s, made_s + warm_s, step_s
+    own = simulating or timer.is_phased
+    step_s = min(each.step_s for each in timer.iterations) if own else taken_s / (repetitions * timer.cycle)
+    return ProbedStep(made_s, made_s + warm_s, step_s, taken_s / repetitions)
 
 
 def _warm_timer(timer: StepTimer, first: Batch, second: Batch) -> StepTimer:

@@ -153,6 +153,11 @@ class StepTimer:
         return settling_steps(self._last_s * self.cycle)
 
     @property
+    def is_phased(self) -> bool:
+        """Whether a repetition is a step of each kind, and no whole cycle."""
+        return self._phased is not None
+
+    @property
     def cycle(self) -> int:
         """Steps after which the optimizer's work repeats."""
         return int(getattr(self.optimizer, "cycle", 1))

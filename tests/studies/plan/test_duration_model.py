@@ -4,6 +4,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tngd_bench.measure.cost import _time_round, _warm_timer
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -22,7 +24,7 @@ from tngd_bench.studies.plan.duration_model import (
     evaluations_of,
     ratios_of,
 )
-from tngd_bench.studies.plan.probes import Step, TimedStep
+from tngd_bench.studies.plan.probes import Step, TimedStep, grown
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
@@ -114,9 +116,9 @@ def test_a_timed_step_decides_at_its_size_and_scales_the_formula_at_others():
         step = factor * seconds
         found = model.timed(SGD, between, seconds - STEP_OVERHEAD_S, long, seconds - STEP_OVERHEAD_S, 0.0)
         assert found == pytest.approx(TURN_START_S + 0.5 + 21 * step)
-        assert model.is_timed(SGD, between, "inspection")
-    assert not model.is_timed(KFAC, between, "cost")
-    assert not model.is_timed(SGD, replace(SMALL, problem="mnist-mlp"), "cost")
+        assert model.basis(SGD, between, "inspection") == "timed"
+    assert model.basis(KFAC, between, "cost") == "formula"
+    assert model.basis(SGD, replace(SMALL, problem="mnist-mlp"), "cost") == "formula"
 
 
 @pytest.mark.parametrize("measured_s", [0.05, 0.4])
@@ -129,7 +131,52 @@ def test_a_step_of_what_describes_no_cost_is_taken_as_timed_and_elsewhere_from_b
         instance = replace(SMALL, parameters=parameters)
         found = model.trained(SGD, instance, gradient_s, 50, 3, 0.2)
         assert found == pytest.approx(TURN_START_S + 0.5 + 50 * step + 0.6)
-        assert model.is_timed(SGD, instance, "training") is (parameters == 1000)
+        assert model.basis(SGD, instance, "training") == ("timed" if parameters == 1000 else "bound")
+
+
+def test_three_sizes_of_what_describes_no_cost_are_extrapolated_up_to_the_limit():
+    def true_s(n):
+        return 2e-3 + 1e-7 * n + 4e-9 * n**1.5
+
+    timed = tuple(
+        replace(probe(SGD, replace(SMALL, parameters=n), measured_s=true_s(n)), described=False)
+        for n in (1_000, 10_000, 100_000)
+    )
+
+    def trained(model, instance):
+        return model.trained(SGD, instance, 1e-3, 50, 0, 0.0) - TURN_START_S - 0.5
+
+    large = replace(SMALL, parameters=1_000_000)
+    model = DurationModel(probes=timed, step_limit=20.0)
+    assert trained(model, large) == pytest.approx(50 * true_s(1_000_000), rel=1e-6)
+    assert model.basis(SGD, large, "cost") == "extrapolated"
+    assert trained(replace(model, step_limit=3.0), large) == pytest.approx(50 * 3.0)
+    two = replace(model, probes=timed[1:])
+    assert model.basis(SGD, replace(large, batch_size=64), "cost") == two.basis(SGD, large, "cost") == "bound"
+    assert trained(two, large) < 0.5 * trained(model, large)
+
+
+@given(
+    st.tuples(*[st.floats(0.0, 1.0)] * 3).filter(lambda shares: sum(shares) > 0.1),
+    st.floats(2.0, 100.0),
+)
+def test_extrapolated_seconds_are_those_of_the_law_and_between_none_and_its_steepest_growth(shares, times):
+    def true_s(n):
+        return shares[0] + shares[1] * n / 1e5 + shares[2] * (n / 1e5) ** 1.5
+
+    seen = {n: true_s(n) for n in (1_000, 10_000, 100_000)}
+    found = grown(seen, round(times * 100_000))
+    assert found == pytest.approx(true_s(round(times * 100_000)), rel=1e-4)
+    assert 0.999 * seen[100_000] <= found <= 1.001 * seen[100_000] * times**1.5
+    assert grown({n: seen[n] for n in (1_000, 10_000)}, 100_000) is None
+
+
+def test_a_repetition_of_a_step_of_each_kind_takes_less_than_the_cycle():
+    whole = DurationModel(probes=(probe(KFAC),))
+    phased = DurationModel(probes=(replace(probe(KFAC), repeated=3.0),))
+    given = KFAC, SMALL, 0.1 - STEP_OVERHEAD_S, section(20, 2, 100.0), 9.0, 9.0
+    assert phased.timed(*given) == pytest.approx(2.0 + 20 * 3 * 0.4)
+    assert phased.timed(*given) < whole.timed(*given)
 
 
 def test_a_step_beyond_the_limit_of_what_describes_no_cost_is_not_planned():
@@ -139,7 +186,7 @@ def test_a_step_beyond_the_limit_of_what_describes_no_cost_is_not_planned():
         assert model.trained(SGD, instance, 0.1, 50, 3, 0.2) == 0.0
         assert model.timed(SGD, instance, 0.1, section(20, 2, 100.0), 0.1, 0.1) == 0.0
         assert model.inspected(SGD, instance, 0.1) == 0.0
-        assert not model.is_timed(SGD, instance, "training")
+        assert model.basis(SGD, instance, "training") == "bound"
 
 
 def test_a_simulated_training_has_a_step_of_its_own_and_seeds_and_processes_share_one():
@@ -157,7 +204,7 @@ def test_a_simulated_training_has_a_step_of_its_own_and_seeds_and_processes_shar
 def test_trials_learned_from_come_before_steps_timed_now():
     model = replace(LEARNED, probes=(probe(SGD),))
     assert model.trained(SGD, SMALL, 0.1, 50, 3, 0.2) == LEARNED.trained(SGD, SMALL, 0.1, 50, 3, 0.2)
-    assert not model.is_timed(SGD, SMALL, "training")
+    assert model.basis(SGD, SMALL, "training") == "trials"
 
 
 def test_an_inspection_of_a_class_makes_its_first_step_and_a_cycle_twice():

@@ -93,7 +93,7 @@ def test_an_optimizer_without_a_predicted_cost_is_timed_and_forecast(steps, unde
     assert steps.made == ["mine"]  # of the seconds that `sgd` is predicted to take there is nothing to spend
     assert [probe.measured_s for probe in probes] == pytest.approx([0.05])
     (group,) = [group for group in groups_of(again.trials.values(), model) if group.optimizer == "mine"]
-    assert (group.known, group.timed) == (False, True)
+    assert (group.known, group.basis, group.from_below) == (False, "timed", False)
     (trial,) = [t for t in again.trials.values() if t.candidate.config.label == "mine" and t.seed == 0]
     iterations = 64 // trial.setting.batch_size
     assert (
@@ -118,6 +118,19 @@ def test_the_evaluation_of_a_model_is_timed_once_and_forecast(
     samples = len(data[trial.data].train_targets)  # these plans know no test data
     stepping = TURN_START_S + 64 // trial.setting.batch_size * 0.05
     assert trial.candidate.predicted_s - stepping == pytest.approx(2 * (0.5 * samples + EVALUATION_S))
+
+
+def test_each_optimizer_without_a_predicted_cost_is_timed_first_where_it_is_smallest(
+    steps, undescribed, table, plan_of
+):
+    del table["training"][1]
+    table["cost"][0] |= {"parameters": [1_000, 10_000], "optimizers": ["mine", "mine[lr=0.5]"]}
+    table["training"][0] |= {"problem": "mnist-mlp", "parameters": 50_000, "optimizers": ["mine"]}
+    plan = plan_of(table)
+    probes, _, _ = with_probes(plan, data_of(plan))
+    places = [(probe.step.config.label, probe.step.instance.parameters) for probe in probes]
+    assert places[:3] == [("mine", 1_000), ("mine[lr=0.5]", 1_000), ("mine", 50_000)]
+    assert sorted(places[3:]) == [("mine", 10_000), ("mine[lr=0.5]", 10_000)]
 
 
 def test_seconds_are_spent_on_what_takes_most_and_end(steps, table, plan_of):

@@ -3,14 +3,15 @@
 A correction is the median over earlier trials of measured / predicted seconds of a step, for an optimizer and a kind of
 section. The formulas know nothing of caches, threads and small matrices. What a training takes beside its steps is
 shared out among its evaluations, and is learned by problem and N. Of an optimizer in no earlier trial, steps that are
-timed for the plan correct the formula (`probes`); where it describes no cost, they are a lower bound at larger sizes.
+timed for the plan correct the formula (`probes`). Where it describes no cost, they are extrapolated to larger sizes,
+or a lower bound there.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
-from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, nearest, seconds_of_sample
+from tngd_bench.studies.plan.probes import STEP_OVERHEAD_S, Step, TimedStep, grown, nearest, seconds_of_sample
 from tngd_bench.studies.plan.step_bounds import Seen, Size, least_step
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
@@ -29,6 +30,9 @@ TURN_START_S, INSPECTION_START_S = 0.03, 0.08
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 EVALUATION_S = 2e-3
 """Of an evaluation without samples."""
+Basis = Literal["trials", "timed", "extrapolated", "bound", "formula"]
+"""What a prediction comes from: earlier trials; the formula, alone or corrected by steps timed for the plan; where no
+cost is described, steps timed at this size, extrapolated from smaller ones, or a lower bound."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,13 @@ class Correction:
 class _Known:
     """Knowledge of an optimizer: measured over predicted seconds, and the seconds to make it.
 
-    `before_s`, those until its steps are timed, is known at the size of a probe alone.
+    `before_s`, those until its steps are timed, is known at the size of a probe alone; `repeated` as of a probe.
     """
 
     factor: float = 1.0
     made_s: float = 0.0
     before_s: float | None = None
+    repeated: float | None = None
     stopped: bool = False
     """Whether a step goes beyond the limit at which the run stops, or skips, what describes no cost."""
 
@@ -95,8 +100,9 @@ class DurationModel:
         found = self._known(config, instance, "cost", seconds)
         if found.stopped:
             return 0.0
-        step = cycle_of(config) * found.step(seconds)
-        first = cycle_of(config) * found.step(first_s)
+        cycle = cycle_of(config)
+        step = (cycle if found.repeated is None else found.repeated) * found.step(seconds)
+        first = cycle * found.step(first_s)
         timed = min(
             section.repetitions, max(section.least_repetitions, math.ceil(section.seconds_limit / step))
         )
@@ -155,28 +161,55 @@ class DurationModel:
             return _Known()
         here, factor = probe.step.key == step.key, probe.factor
         if not probe.described:
-            least = probe.measured_s if here else self._least(step)
-            if least > self.step_limit:
+            taken = probe.measured_s if here else self._least(step)
+            if taken > self.step_limit:
                 return _Known(stopped=True)
-            factor = (least if here else max(least, seconds)) / (seconds + STEP_OVERHEAD_S)
-        return _Known(factor, probe.made_s, probe.before_s if here else None)
+            if not here:
+                taken = max(taken, seconds, min(self._extrapolated(step) or 0.0, self.step_limit))
+            factor = taken / (seconds + STEP_OVERHEAD_S)
+        return _Known(factor, probe.made_s, probe.before_s if here else None, probe.repeated)
 
     def _least(self, step: Step) -> float:
         """Return the seconds of a step at least, by those of the optimizer at smaller sizes."""
         alike = [probe for probe in self.probes if probe.step.is_like(step)]
         return least_step({_size(each.step): [Seen(each.measured_s, True)] for each in alike}, _size(step))[0]
 
-    def is_timed(self, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> bool:
-        """Return whether a prediction comes from steps timed for the plan, at this size or another.
+    def _extrapolated(self, step: Step) -> float | None:
+        """Return the seconds of a step by those of the optimizer at smaller N and the same b and d_z."""
+        n, *others = _size(step)
+        alike = [one for one in self.probes if one.step.is_like(step) and [*_size(one.step)[1:]] == others]
+        return grown(
+            {
+                _size(one.step)[0]: one.measured_s
+                for one in alike
+                if _size(one.step)[0] < n and one.measured_s > 0
+            },
+            n,
+        )
 
-        Of an optimizer that describes no cost those at another size make a lower bound, and no prediction.
-        """
+    def step_seconds(
+        self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float
+    ) -> float:
+        """Return the seconds of a step that takes `seconds` by formula, in a trial of a `kind`."""
+        found = self._known(config, instance, kind, seconds)
+        return math.inf if found.stopped else found.step(seconds)
+
+    def basis(self, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> Basis:
+        """Return what the prediction for an optimizer in a trial of a `kind` comes from."""
         kind = "cost" if kind == "inspection" else kind
         step = Step.of(config, instance, kind)
         alike = nearest(self.probes, step, 1.0)
-        if alike is None or self.trials_behind(config.method, kind):
-            return False
-        return alike.described or (alike.step.key == step.key and alike.measured_s <= self.step_limit)
+        if self.trials_behind(config.method, kind):
+            return "trials"
+        if alike is None:
+            return "formula"
+        if alike.described:
+            return "timed"
+        if self._known(config, instance, kind, 1.0).stopped:
+            return "bound"
+        if alike.step.key == step.key:
+            return "timed"
+        return "bound" if self._extrapolated(step) is None else "extrapolated"
 
 
 def _size(step: Step) -> Size:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tngd_bench.measure.clock import interpreter_pace
 from tngd_bench.studies.file.schema import CostSection, Study
-from tngd_bench.studies.plan.duration_model import DurationModel
+from tngd_bench.studies.plan.duration_model import Basis, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
@@ -32,7 +32,8 @@ class Group:
     """The trials of one optimizer in one setting: they differ in process, seed and swept values.
 
     `trials` are those to run, `skipped` those left out for `reason`. `seconds` are of all of them one after another,
-    `bytes` of one. `learned_from`: from how many earlier trials the seconds are learned, 0 for the formula alone.
+    `bytes` of one; without a cost description (`known`) bytes are a lower bound. `learned_from`: from how many earlier
+    trials the seconds are learned.
     """
 
     kind: str
@@ -48,8 +49,13 @@ class Group:
     bytes: float
     learned_from: int
     reason: str | None
-    known: bool = True  # False: no cost description; bytes are a lower bound, and seconds unless `timed`
-    timed: bool = False  # whether the seconds come from steps timed for the plan
+    known: bool = True
+    basis: Basis = "formula"
+
+    @property
+    def from_below(self) -> bool:
+        """Whether `seconds` are a lower bound."""
+        return not self.known and self.basis in {"formula", "bound"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Forecast:
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
     members: dict[tuple[Any, ...], list[tuple[Candidate, float]]] = {}
-    timed: dict[tuple[Any, ...], bool] = {}
+    bases: dict[tuple[Any, ...], Basis] = {}
     for trial in trials:
         setting, running = trial.setting, trial.to_run
         size = trial.parameters, setting.batch_size, setting.outputs
@@ -98,12 +104,12 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
             seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
             key = (trial.kind, trial.section, setting.problem, *size, candidate.config.label)
             members.setdefault(key, []).append((candidate, seconds))
-            timed[key] = model.is_timed(candidate.config, setting, trial.kind)
-    return tuple(_group(key, group, model, timed[key]) for key, group in members.items())
+            bases[key] = model.basis(candidate.config, setting, trial.kind)
+    return tuple(_group(key, group, model, bases[key]) for key, group in members.items())
 
 
 def _group(
-    key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], model: DurationModel, timed: bool
+    key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], model: DurationModel, basis: Basis
 ) -> Group:
     candidate, _ = members[0]
     place: dict[str, Any] = dict(zip(_PLACE, key, strict=True))
@@ -117,7 +123,7 @@ def _group(
         learned_from=model.trials_behind(candidate.config.method, key[0]),
         reason="; ".join(dict.fromkeys(skip.reason for skip in skips)) or None,
         known=candidate.known,
-        timed=timed,
+        basis=basis,
     )
 
 

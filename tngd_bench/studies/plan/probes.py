@@ -7,10 +7,12 @@ held against the formula at its size; the factor then holds for the optimizer at
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
+
+import numpy as np
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -18,6 +20,8 @@ from tngd_bench.studies.plan.trials import InspectionTrial, Trial
 
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
+FEWEST_SIZES = 3
+"""Sizes timed of which the seconds at a larger one are extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class TimedStep:
 
     `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
     `described`: whether the optimizer has a cost that was predicted; else it is a gradient's. `sample_s`: seconds of an
-    evaluation for each sample, where that was timed too.
+    evaluation for each sample, where that was timed too. `repeated`: the steps' worth of seconds that one repetition of
+    a cost block takes, None for the optimizer's cycle.
     """
 
     step: Step
@@ -64,6 +69,7 @@ class TimedStep:
     measured_s: float
     described: bool = True
     sample_s: float | None = None
+    repeated: float | None = None
 
     @property
     def factor(self) -> float:
@@ -93,11 +99,28 @@ def nearest(probes: Sequence[TimedStep], step: Step, predicted_s: float) -> Time
     )
 
 
+def grown(seen: Mapping[int, float], parameters: int) -> float | None:
+    """Return the seconds of a step with so many `parameters`, extrapolated from those `seen` at smaller sizes.
+
+    A step takes a + b N + c N^1.5: its calls, its work on each parameter, and products and inverses of matrices, whose
+    order grows as √N with the widths of a network. No term is negative; the fit is of least squares of relative errors.
+    None without three sizes: of two that are nearly all calls, the difference is noise.
+    """
+    if len(seen) < FEWEST_SIZES:
+        return None
+    from scipy.optimize import nnls  # a run, which extrapolates nothing, would wait for it
+
+    sizes, seconds = np.array(list(seen), float) / parameters, np.array(list(seen.values()))
+    terms = np.stack([np.ones_like(sizes), sizes, sizes**1.5], axis=1)
+    found, _ = nnls(terms / seconds[:, None], np.ones(len(seen)))
+    return float(found.sum())  # at the size asked for each term is 1
+
+
 def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) -> list[Trial]:
     """Return a trial of one optimizer for each distinct step; those that take most of the plan come first.
 
-    Left out is what is `learned`, by method and kind of trial. Before all others is what has no predicted cost, the
-    smallest size first: it says what larger ones take at least.
+    Left out is what is `learned`, by method and kind of trial. Before all others is what has no predicted cost: first
+    each optimizer on each problem at its smallest size, then the next sizes, which tell how its seconds grow.
     """
     spent: dict[tuple[object, ...], float] = defaultdict(float)
     found: dict[tuple[object, ...], Trial] = {}
@@ -108,8 +131,17 @@ def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) ->
                 found.setdefault(key, replace(trial, candidates=(candidate,)))
                 spent[key] += candidate.predicted_s
 
-    def place(key: tuple[object, ...]) -> tuple[bool, float]:
-        candidate = found[key].candidate
-        return candidate.known, -spent[key] if candidate.known else candidate.least_seconds
+    smallest: dict[tuple[str, str], float] = {}
+    for trial in found.values():
+        if not trial.candidate.known:
+            place = trial.setting.problem, trial.candidate.config.label
+            smallest[place] = min(smallest.get(place, math.inf), trial.candidate.least_seconds)
 
-    return [found[key] for key in sorted(found, key=place)]
+    def rank(key: tuple[object, ...]) -> tuple[bool, bool, float]:
+        trial, candidate = found[key], found[key].candidate
+        if candidate.known:
+            return True, False, -spent[key]
+        seconds = candidate.least_seconds
+        return False, seconds > smallest[trial.setting.problem, candidate.config.label], seconds
+
+    return [found[key] for key in sorted(found, key=rank)]

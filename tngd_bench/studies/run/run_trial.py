@@ -15,7 +15,7 @@ import torch
 from tngd_bench.datasets.splits import DataSplits
 from tngd_bench.measure.clock import multiplication_rate
 from tngd_bench.measure.containment import resident_bytes, undisturbed
-from tngd_bench.measure.cost import measure_cost, probe_step
+from tngd_bench.measure.cost import ProbedStep, measure_cost, probe_step
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
 from tngd_bench.measure.memory import keep_freed_memory
@@ -63,16 +63,17 @@ def run_in_worker(
 
 
 def probe_in_worker(trial: Trial, data: Path, evaluating: bool, connection: Connection) -> None:
-    """Send ("done", seconds) as `probe_step` returns them of the trial's optimizer, or ("failed", reason).
+    """Send ("done", (step, sample_s)), or ("failed", reason).
 
-    With them goes what `probe_evaluation` returns, None where it is not asked for (`evaluating`).
+    `step` is what `probe_step` returns of the trial's optimizer, `sample_s` what `probe_evaluation` does, None where it
+    is not asked for (`evaluating`).
     """
     config, simulating = trial.candidate.config, isinstance(trial, TrainingTrial)
 
-    def probe(*_: object) -> tuple[float, float, float, float | None]:
+    def probe(*_: object) -> tuple[ProbedStep, float | None]:
         splits = read_splits(data)
-        seconds = probe_step(trial.setting, splits, config, simulating=simulating)
-        return *seconds, probe_evaluation(trial.setting, splits) if evaluating else None
+        step = probe_step(trial.setting, splits, config, simulating=simulating)
+        return step, probe_evaluation(trial.setting, splits) if evaluating else None
 
     _work_and_send(trial, connection, probe)
 

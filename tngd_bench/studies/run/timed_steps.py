@@ -11,10 +11,8 @@ from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.duration_model import DurationModel, cycle_of
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.probes import (
-    STEP_OVERHEAD_S,
     Step,
     TimedStep,
-    nearest,
     seconds_of_sample,
     worth_timing,
 )
@@ -23,9 +21,9 @@ from tngd_bench.studies.run.data_files import write_splits
 from tngd_bench.studies.run.run_trial import probe_in_worker
 from tngd_bench.studies.run.worker_process import Limits, call_in_worker, worker_context
 
-SHARE, LONGEST_S, LEAST_S = 0.05, 10.0, 0.5
+SHARE, LONGEST_S, LEAST_S, UNDESCRIBED_S = 0.05, 10.0, 0.5, 20.0
 """The share of the plan's seconds that is spent, but `LONGEST_S` at the most, and nothing where it is below `LEAST_S`.
-Optimizers without a predicted cost may take the longest in any case: nothing else tells their time."""
+Optimizers without a predicted cost may take `UNDESCRIBED_S` in any case: nothing else tells their time."""
 _STEPS = 3  # a first one, one that warms the caches, and the timed one
 
 
@@ -34,7 +32,7 @@ def timed_steps(
 ) -> tuple[TimedStep, ...]:
     """Return the steps timed now; one that fails or takes too long is left out, and its time to the formula."""
     share = min(SHARE * plan.predicted_s, LONGEST_S)
-    left = {True: share if share >= LEAST_S else 0.0, False: LONGEST_S}
+    left = {True: share if share >= LEAST_S else 0.0, False: UNDESCRIBED_S}
     probes: list[TimedStep] = []
     context = worker_context()
     with tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder:
@@ -43,8 +41,8 @@ def timed_steps(
             known, seconds = trial.candidate.known, _predicted(trial, plan)
             steps = _STEPS * cycle_of(trial.candidate.config)
             step = Step.of(trial.candidate.config, trial.setting, trial.kind)
-            like = nearest(probes, step, seconds)
-            expected = (1.0 if like is None else like.factor) * (seconds + STEP_OVERHEAD_S)
+            so_far = DurationModel(probes=tuple(probes))
+            expected = so_far.step_seconds(trial.candidate.config, trial.setting, trial.kind, seconds)
             if PROCESS_START_S + steps * expected > left[known]:
                 continue
             if trial.data not in files:
@@ -55,14 +53,16 @@ def timed_steps(
                 evaluating = (
                     isinstance(trial, TrainingTrial) and seconds_of_sample(probes, trial.setting) is None
                 )
-                made_s, before_s, measured_s, sample_s = call_in_worker(
+                found, sample_s = call_in_worker(
                     context, probe_in_worker, (trial, files[trial.data], evaluating), limits
                 )
             except EngineError:
                 continue
             finally:
                 left[known] -= time.monotonic() - began
-            probes.append(TimedStep(step, seconds, made_s, before_s, measured_s, known, sample_s))
+            about = found.made_s, found.before_s, found.step_s
+            repeated = found.repetition_s / found.step_s if found.step_s > 0 else None
+            probes.append(TimedStep(step, seconds, *about, known, sample_s, repeated))
     return tuple(probes)
 
 
