@@ -151,6 +151,9 @@ def test_three_sizes_of_what_describes_no_cost_are_extrapolated_up_to_the_limit(
     assert trained(model, large) == pytest.approx(50 * true_s(1_000_000), rel=1e-6)
     assert model.basis(SGD, large, "cost") == "extrapolated"
     assert trained(replace(model, step_limit=3.0), large) == pytest.approx(50 * 3.0)
+    few_s = 1e-5  # predicted of the first step, on few samples: it may take as long as another
+    found = model.timed(SGD, large, 1e-3, section(4, 4, 0.1), few_s, 0.0)
+    assert found == pytest.approx(TURN_START_S + 0.5 + 5 * true_s(1_000_000), rel=1e-6)
     two = replace(model, probes=timed[1:])
     assert model.basis(SGD, replace(large, batch_size=64), "cost") == two.basis(SGD, large, "cost") == "bound"
     assert trained(two, large) < 0.5 * trained(model, large)

@@ -47,13 +47,15 @@ class Correction:
 class _Known:
     """Knowledge of an optimizer: measured over predicted seconds, and the seconds to make it.
 
-    `before_s`, those until its steps are timed, is known at the size of a probe alone; `repeated` as of a probe.
+    `before_s`, those until its steps are timed, is known at the size of a probe alone; `repeated` and `described` are
+    as of a probe.
     """
 
     factor: float = 1.0
     made_s: float = 0.0
     before_s: float | None = None
     repeated: float | None = None
+    described: bool = True
     stopped: bool = False
     """Whether a step goes beyond the limit at which the run stops, or skips, what describes no cost."""
 
@@ -102,7 +104,8 @@ class DurationModel:
             return 0.0
         cycle = cycle_of(config)
         step = (cycle if found.repeated is None else found.repeated) * found.step(seconds)
-        first = cycle * found.step(first_s)
+        # of what describes no cost nobody knows how a step depends on the samples
+        first = cycle * found.step(first_s if found.described else seconds)
         timed = min(
             section.repetitions, max(section.least_repetitions, math.ceil(section.seconds_limit / step))
         )
@@ -167,7 +170,8 @@ class DurationModel:
             if not here:
                 taken = max(taken, seconds, min(self._extrapolated(step) or 0.0, self.step_limit))
             factor = taken / (seconds + STEP_OVERHEAD_S)
-        return _Known(factor, probe.made_s, probe.before_s if here else None, probe.repeated)
+        before_s = probe.before_s if here else None
+        return _Known(factor, probe.made_s, before_s, probe.repeated, probe.described)
 
     def _least(self, step: Step) -> float:
         """Return the seconds of a step at least, by those of the optimizer at smaller sizes."""
