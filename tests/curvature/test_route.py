@@ -163,9 +163,12 @@ def test_functions_of_a_gram_matrix_go_by_lanczos_while_it_pays() -> None:
         route.gram_function_route(640, single=False),
         route.gram_function_route(319, single=True),
         route.gram_function_route(640, single=True, application=3),
+        route.gram_function_route(640, single=True, stiffness=2e5),
+        route.gram_function_route(399, single=True, stiffness=1.0),
     )
     assert {other.name for other in others} == {"eigenvectors"}
-    assert len({other.reason for other in others}) == 3
+    assert len({other.reason for other in others}) == 5
+    assert route.gram_function_route(640, single=True, stiffness=5e4).name == "lanczos"
 
 
 def test_conjugate_gradients_take_rows_where_they_can_and_refuse_where_they_cannot() -> None:

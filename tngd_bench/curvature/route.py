@@ -43,10 +43,15 @@ LANCZOS_SPACES = 2
 """Krylov spaces that a relaxation takes: the start (or the noise) and the right-hand side."""
 TOLERANCE = 1e-6
 """Relative error of a Krylov space where nothing else is asked for: that of a single-precision eigendecomposition."""
-SMALLEST_LANCZOS = 320
-"""Rows below which the eigendecomposition of K takes less time than a Lanczos loop on it."""
+SMALLEST_LANCZOS, SMALLEST_IN_DOUBLE = 320, 400
+"""Rows below which the eigendecomposition of K takes less time than a Lanczos loop on it, whose products are made in
+single or in double precision. In double, steps of TNGD at m = 320 took 1.0 to 1.3 times as long by Lanczos, at m = 400
+0.7 to 1.0, at m = 640 0.5 (AMD EPYC, 2026-11-30, without and with noise)."""
 LANCZOS_APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
+LANCZOS_ROOT, LANCZOS_SHARE = 0.5, 4
+"""Products of a Krylov space over √(t λ_max), at least: 0.55 to 1.1 in a training on MNIST (m = 640, t = 50 τ,
+λ_max = 18 to 80). A space may have a quarter of the rows, beyond which the eigenvectors are the quicker way."""
 
 Layers = Sequence[Layer | PointwiseLayer]
 
@@ -140,19 +145,28 @@ def relaxation_operations(
     return gram, krylov
 
 
-def gram_function_route(rows: int, *, single: bool, application: int = 1) -> Route:
+def gram_function_route(
+    rows: int, *, single: bool, application: int = 1, stiffness: float | None = None
+) -> Route:
     """Return the route of functions of a K in memory: a few products by "lanczos", or all "eigenvectors".
 
-    `single`: K and what is asked of it are of single precision. `application` counts from 1.
+    `single`: what is asked of K is of single precision. `application` counts from 1. `stiffness`, where λ is so close
+    to the rounding of K that products are made in double: its largest eigenvalue times t, or times the time until all
+    modes have settled.
     """
     if application > LANCZOS_APPLICATIONS:
         return Route(
             "eigenvectors", f"from application {LANCZOS_APPLICATIONS + 1} on they cost less than a space each"
         )
-    if rows < SMALLEST_LANCZOS:
-        return Route("eigenvectors", f"m = {rows}, below {SMALLEST_LANCZOS}")
+    smallest = SMALLEST_LANCZOS if stiffness is None else SMALLEST_IN_DOUBLE
+    if rows < smallest:
+        return Route("eigenvectors", f"m = {rows}, below {smallest}")
     if not single:
-        return Route("eigenvectors", "double precision, or λ close to the rounding of K")
+        return Route("eigenvectors", "double precision")
+    if stiffness is not None and LANCZOS_ROOT * math.sqrt(stiffness) > rows // LANCZOS_SHARE:
+        return Route(
+            "eigenvectors", f"t λ_max = {stiffness:.0f} asks for more than m/{LANCZOS_SHARE} products"
+        )
     return Route("lanczos", f"m = {rows} in single precision, application {application}")
 
 

@@ -74,6 +74,24 @@ def test_single_precision_is_as_close_as_its_eigenvectors(
 
 
 @pytest.mark.parametrize("t", [0.1, 5.0, 50.0])
+@pytest.mark.parametrize("damping", [0.0, 1e-5, 1e-4])
+def test_damping_near_the_rounding_of_k_is_taken_in_double_and_as_close_as_eigenvectors(
+    t: float, damping: float, decompositions: list[int]
+) -> None:
+    """Against functions of K as it was formed, which in single precision is all there is."""
+    x0, noise, w = vectors()
+    single = operator()
+    terms = [(Decay(t), x0.float()), (Spread(t, 0.1), noise.float())], [(Response(t), w.float())]
+    by_eigenvectors = GramTransition(Shifted(single, damping)).apply(*terms)
+    decompositions.clear()
+    transition = GramLanczosTransition(Shifted(single, damping))
+    found = transition.apply(*terms)
+    assert not decompositions
+    assert transition._exact.needs_double
+    assert float((found - by_eigenvectors).norm() / by_eigenvectors.norm()) < 3 * TOLERANCE
+
+
+@pytest.mark.parametrize("t", [0.1, 5.0, 50.0])
 def test_a_plain_right_hand_side_is_as_close_as_by_eigenvectors(t: float, decompositions: list[int]) -> None:
     """One in the range of Bᵀ, as a gradient is: f(λ) g is then far larger than the answer."""
     wide, damping = operator(torch.float64), 0.01
@@ -103,8 +121,8 @@ def test_it_steps_aside_where_lanczos_is_not_the_better_way(
     x0 = vectors()[0]
     GramLanczosTransition(Shifted(operator(torch.float64), 0.1)).apply([(Decay(2.0), x0)])  # double precision
     GramLanczosTransition(Shifted(operator(), 1e-4)).apply(
-        [(Decay(2.0), x0.float())]
-    )  # λ near the rounding of K
+        [(Decay(1e6), x0.float())]
+    )  # until modes of 10⁻⁴ beside those of 10 have settled
     assert len(decompositions) == 2
     monkeypatch.setattr(gram_lanczos, "TOLERANCE", 1e-30)  # out of reach
     reached = GramLanczosTransition(Shifted(operator(), 0.1)).apply([(Decay(2.0), x0.float())])

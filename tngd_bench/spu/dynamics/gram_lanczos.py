@@ -1,5 +1,6 @@
 """Functions of A through a Gram matrix in memory: by Lanczos where single precision is enough, else by eigenvectors."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.operator import FactoredOperator, Shifted
-from tngd_bench.curvature.route import TOLERANCE, Route, gram_function_route
+from tngd_bench.curvature.route import LANCZOS_SHARE, TOLERANCE, Route, gram_function_route
 from tngd_bench.spu.dynamics.factor_operator import ErringFactor
 from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
@@ -61,9 +62,9 @@ class FormedGram:
 class GramLanczosTransition:
     """`GramTransition`, but for the first applications in single precision a block of Lanczos runs on K itself.
 
-    A few dozen products of m² replace an eigendecomposition of about 10 m³. The eigenvectors are taken after all in
-    double precision, for few rows, where λ stands close to the rounding of K, when Lanczos needs more than m/4
-    products, and from the third application on.
+    A few dozen products of m² replace an eigendecomposition of about 10 m³. Where λ stands close to the rounding of K
+    they are made in double precision. The eigenvectors are taken after all where answers are wanted in double
+    precision, for few rows, when Lanczos needs more than m/4 products, and from the third application on.
     """
 
     def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
@@ -76,13 +77,14 @@ class GramLanczosTransition:
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
         """Σ f(A) v + Σ f(A) Bᵀ w."""
         self._applied += 1
-        if self._failed or self._route((terms or in_range)[0][1].dtype).name == "eigenvectors":
+        if self._failed or self._route(terms, in_range).name == "eigenvectors":
             return self._exact.apply(terms, in_range)
+        double = self._exact.needs_double or needs_double(terms, in_range, self._shifted.damping)
         krylov = KrylovTransition(
             self._shifted,
             tolerance=TOLERANCE,
-            max_dimension=self._formed.rows // 4,
-            row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,
+            max_dimension=self._formed.rows // LANCZOS_SHARE,
+            row_dtype=torch.float64 if double else None,
             plain_in_rows=True,
             sparing=True,
         )
@@ -92,6 +94,12 @@ class GramLanczosTransition:
             self._failed = True
             return self._exact.apply(terms, in_range)
 
-    def _route(self, dtype: torch.dtype) -> Route:
-        single = dtype == torch.float32 and not self._exact.needs_double
-        return gram_function_route(self._formed.rows, single=single, application=self._applied)
+    def _route(self, terms: Sequence[Term], in_range: Sequence[Term]) -> Route:
+        longest = max(function.t for function, _ in (*terms, *in_range))
+        single, stiffness = (terms or in_range)[0][1].dtype == torch.float32, None
+        if single and self._exact.needs_double:
+            damping, largest = self._shifted.damping, float(torch.linalg.matrix_norm(self._formed.matrix))
+            settled = math.log(1.0 / TOLERANCE) / damping if damping else math.inf
+            stiffness = min(longest, settled) * largest
+        rows, application = self._formed.rows, self._applied
+        return gram_function_route(rows, single=single, application=application, stiffness=stiffness)
