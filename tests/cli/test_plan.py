@@ -219,6 +219,8 @@ def test_a_line_says_what_its_times_come_from_and_which_are_lower_bounds():
         ("100,000", "4.00 s", "extrapolated"),
         ("1,000,000", "≥ 4.00 s", "not described"),
     ]
+    skipped = [dataclasses.replace(group, trials=0, skipped=2) for group in groups]
+    assert len(_folded(skipped, every_size=False)) == 1
     known = Group(*place, 1_000, 32, 10, "sgd", 2, 0, 4.0, 1e6, 3, None, basis="trials")
     assert _row([known])[-3:] == ("4.00 s", "977 KiB", "3 trials")
 

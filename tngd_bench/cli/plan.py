@@ -31,7 +31,8 @@ Examples:
 Times are learned from trials in the store that `run` would write to, and in those given by
 --from; else they are the formulas', for this machine's speed, corrected by steps that are
 timed now. These take a twentieth of the study's time, ten seconds at the most; optimizers
-without a description of their cost may take twenty seconds in any case.
+without a description of their cost may take twenty seconds in any case, and what is timed of
+them is extrapolated to larger sizes.
 """
 _KINDS = {"cost": "cost", "inspection": "memory and operations", "training": "training"}
 _SECTION_HEADINGS = ("section", "trials", "skipped", "time, side by side")
@@ -222,12 +223,13 @@ def _names(groups: Iterable[Group]) -> str:
 
 def _extrapolated(forecast: Forecast) -> list[str]:
     """Name the optimizers whose times at larger sizes are extrapolated from smaller ones, and how."""
-    names = _names(group for group in forecast.groups if group.basis == "extrapolated")
+    names = _names(group for group in forecast.groups if group.trials and group.basis == "extrapolated")
     if not names:
         return []
     return [
         f"extrapolated: {names} (without a usable description of the cost), from steps timed at three or more smaller"
-        " N, as a + b N + c N^1.5: calls, work on each parameter, products of matrices as wide as the layers"
+        " N and the same b and d_z, as a + b N + c N^1.5: calls, work on each parameter, products of matrices as wide"
+        " as the layers"
     ]
 
 
@@ -282,7 +284,8 @@ def _folded(groups: Sequence[Group], every_size: bool) -> list[list[Group]]:
     """Return the groups of each line: an optimizer in a section at all sizes, or at each."""
     lines: dict[object, list[Group]] = {}
     for number, group in enumerate(groups):
-        place = (group.kind, group.section, group.problem, group.optimizer, group.known, group.basis)
+        basis = group.basis if group.trials else None
+        place = (group.kind, group.section, group.problem, group.optimizer, group.known, basis)
         lines.setdefault(number if every_size else place, []).append(group)
     return list(lines.values())
 

@@ -50,8 +50,9 @@ single or in double precision. In double, steps of TNGD at m = 320 took 1.0 to 1
 LANCZOS_APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
 LANCZOS_ROOT, LANCZOS_SHARE = 0.5, 4
-"""Products of a Krylov space over √(t λ_max), at least: 0.55 to 1.1 in a training on MNIST (m = 640, t = 50 τ,
-λ_max = 18 to 80). A space may have a quarter of the rows, beyond which the eigenvectors are the quicker way."""
+"""Products of a Krylov space over √(t ‖K‖), at least: over √(t λ_max) they were 0.55 to 1.1 in a training on MNIST
+(m = 640, t = 50 τ, λ_max = 18 to 80). A space may have a quarter of the rows, beyond which the eigenvectors are the
+quicker way."""
 
 Layers = Sequence[Layer | PointwiseLayer]
 
@@ -150,9 +151,9 @@ def gram_function_route(
 ) -> Route:
     """Return the route of functions of a K in memory: a few products by "lanczos", or all "eigenvectors".
 
-    `single`: what is asked of K is of single precision. `application` counts from 1. `stiffness`, where λ is so close
-    to the rounding of K that products are made in double: its largest eigenvalue times t, or times the time until all
-    modes have settled.
+    `single`: what is asked of K is of single precision. `application` counts from 1. `stiffness`, where its products
+    are made in double precision all the same: the Frobenius norm of K, at least its largest eigenvalue, times t or the
+    time until all modes have settled.
     """
     if application > LANCZOS_APPLICATIONS:
         return Route(
@@ -164,10 +165,9 @@ def gram_function_route(
     if not single:
         return Route("eigenvectors", "double precision")
     if stiffness is not None and LANCZOS_ROOT * math.sqrt(stiffness) > rows // LANCZOS_SHARE:
-        return Route(
-            "eigenvectors", f"t λ_max = {stiffness:.0f} asks for more than m/{LANCZOS_SHARE} products"
-        )
-    return Route("lanczos", f"m = {rows} in single precision, application {application}")
+        return Route("eigenvectors", f"t ‖K‖ = {stiffness:.0f} asks for more than m/{LANCZOS_SHARE} products")
+    precision = "single" if stiffness is None else "double"
+    return Route("lanczos", f"m = {rows}, products in {precision} precision, application {application}")
 
 
 def cg_route(space: str, *, in_range: bool) -> Route:

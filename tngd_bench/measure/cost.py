@@ -75,16 +75,16 @@ def measure_cost(
 
 @dataclass(frozen=True)
 class ProbedStep:
-    """Seconds until an optimizer was made, until its steps were timed, of a step, and of a repetition.
+    """Seconds until an optimizer was made, until its steps were timed, and of a step, the mean of its cycle.
 
-    A step is the mean of its cycle. A repetition is what is made to time one: the whole cycle, or a step of each kind
-    where that is too long.
+    `repeated`: the steps' worth of seconds that a repetition takes where it is a step of each kind; None where it is
+    the whole cycle.
     """
 
     made_s: float
     before_s: float
     step_s: float
-    repetition_s: float
+    repeated: float | None = None
 
 
 def probe_step(
@@ -108,7 +108,8 @@ def probe_step(
         raise RuntimeError(f"{config.label} {timer.status}: {timer.reason}")
     own = simulating or timer.is_phased
     step_s = min(each.step_s for each in timer.iterations) if own else taken_s / (repetitions * timer.cycle)
-    return ProbedStep(made_s, made_s + warm_s, step_s, taken_s / repetitions)
+    repeated = taken_s / step_s if timer.is_phased else None
+    return ProbedStep(made_s, made_s + warm_s, step_s, repeated)
 
 
 def _warm_timer(timer: StepTimer, first: Batch, second: Batch) -> StepTimer:

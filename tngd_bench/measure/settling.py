@@ -7,6 +7,8 @@ K-FAC's still takes 5 % longer than the same that follows its like. With the tim
 the periods of periodic work."""
 TIMED_STEPS = 2
 """Steps timed in a group of short ones."""
+LONG_CYCLE_S = 5.0
+"""A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
 WARM_UP_SAMPLES = 2
 """Samples of an optimizer's first step, which loads all code."""
 

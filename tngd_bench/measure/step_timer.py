@@ -17,7 +17,7 @@ from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import HostSide, HostWork, OwnHostSide, host_side
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
-from tngd_bench.measure.settling import is_short, settling_steps
+from tngd_bench.measure.settling import LONG_CYCLE_S, is_short, settling_steps
 from tngd_bench.measure.step_limit import SlowStepError, StepLimit
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
@@ -30,9 +30,6 @@ Batch = tuple[Samples, Tensor]
 Status = Literal["ok", "diverged", "failed", "timed-out"]
 Routing = Mapping[str, Mapping[str, tuple[int, ...]]]
 """Shapes of parameters by name, by the optimizer that has them."""
-
-LONG_CYCLE_S = 5.0
-"""A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
 
 
 @dataclass(frozen=True)

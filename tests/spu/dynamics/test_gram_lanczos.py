@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.operator import ExplicitFactor, Shifted
-from tngd_bench.curvature.route import TOLERANCE
+from tngd_bench.curvature.route import TOLERANCE, Route
 from tngd_bench.spu.dynamics import gram_lanczos
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
@@ -89,6 +90,47 @@ def test_damping_near_the_rounding_of_k_is_taken_in_double_and_as_close_as_eigen
     assert not decompositions
     assert transition._exact.needs_double
     assert float((found - by_eigenvectors).norm() / by_eigenvectors.norm()) < 3 * TOLERANCE
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-4])
+def test_a_plain_right_hand_side_near_the_rounding_of_k_is_as_close_as_by_eigenvectors(
+    damping: float, decompositions: list[int]
+) -> None:
+    wide = operator(torch.float64)
+    rhs = wide.factor_rmatvec(vectors()[2])
+    exact = DenseTransition(Shifted(wide, damping)).apply([(Response(5.0), rhs)])
+
+    def error(transition: GramTransition | GramLanczosTransition) -> float:
+        found = transition.apply([(Response(5.0), rhs.float())])
+        return float((found.double() - exact).norm() / exact.norm())
+
+    by_lanczos = error(GramLanczosTransition(Shifted(operator(), damping)))
+    assert not decompositions
+    assert by_lanczos < 1.2 * error(GramTransition(Shifted(operator(), damping))) + 2 * TOLERANCE
+
+
+def test_in_double_too_eigenvectors_are_taken_where_lanczos_fails(
+    decompositions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, damping = vectors()[2].float(), 1e-4
+    exact = GramTransition(Shifted(operator(), damping)).apply([], [(Response(5.0), w)])
+    decompositions.clear()
+    monkeypatch.setattr(gram_lanczos, "TOLERANCE", 1e-30)  # out of reach
+    monkeypatch.setattr(gram_lanczos, "gram_function_route", lambda *given, **named: Route("lanczos", ""))
+    found = GramLanczosTransition(Shifted(operator(), damping)).apply([], [(Response(5.0), w)])
+    assert len(decompositions) == 1
+    assert torch.equal(found, exact)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_k_that_is_not_finite_gives_no_number(broken: float) -> None:
+    """As of a diverged network; the step then says that it diverged."""
+    factor = operator().factor.clone()
+    factor[3, 5] = broken
+    found = GramLanczosTransition(Shifted(ExplicitFactor(factor), 1e-4)).apply(
+        [], [(Response(5.0), vectors()[2].float())]
+    )
+    assert not found.isfinite().any()
 
 
 @pytest.mark.parametrize("t", [0.1, 5.0, 50.0])

@@ -183,7 +183,10 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
 
 
 def _judged(pair: DevicePair, infos: Infos) -> str:
-    """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 44 iterations, 6 seeds, 82.5 % → 81 %)"."""
+    """Return the verdict on a device, where it was trained, and the score on the ideal one and there.
+
+    An example is "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)".
+    """
     where = [trained_on(pair)]
     if pair.diverged:
         where.append(f"{pair.diverged} diverged")

@@ -1,4 +1,4 @@
-"""Functions of A through a Gram matrix in memory: by Lanczos where single precision is enough, else by eigenvectors."""
+"""Functions of A through a Gram matrix in memory: by Lanczos for answers in single precision, else by eigenvectors."""
 
 import math
 from collections.abc import Sequence
@@ -60,11 +60,12 @@ class FormedGram:
 
 
 class GramLanczosTransition:
-    """`GramTransition`, but for the first applications in single precision a block of Lanczos runs on K itself.
+    """`GramTransition`, but for the first answers in single precision a block of Lanczos runs on K itself.
 
-    A few dozen products of m² replace an eigendecomposition of about 10 m³. Where λ stands close to the rounding of K
-    they are made in double precision. The eigenvectors are taken after all where answers are wanted in double
-    precision, for few rows, when Lanczos needs more than m/4 products, and from the third application on.
+    A few dozen products of m² replace an eigendecomposition of about 10 m³. Where λ stands close to the rounding of K,
+    or slow modes amplify rounding, they are made in double precision. The eigenvectors are taken after all where
+    answers are wanted in double precision, for few rows, when Lanczos needs more than m/4 products, and from the third
+    application on.
     """
 
     def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
@@ -77,9 +78,9 @@ class GramLanczosTransition:
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
         """Σ f(A) v + Σ f(A) Bᵀ w."""
         self._applied += 1
-        if self._failed or self._route(terms, in_range).name == "eigenvectors":
-            return self._exact.apply(terms, in_range)
         double = self._exact.needs_double or needs_double(terms, in_range, self._shifted.damping)
+        if self._failed or self._route(terms, in_range, double=double).name == "eigenvectors":
+            return self._exact.apply(terms, in_range)
         krylov = KrylovTransition(
             self._shifted,
             tolerance=TOLERANCE,
@@ -94,10 +95,10 @@ class GramLanczosTransition:
             self._failed = True
             return self._exact.apply(terms, in_range)
 
-    def _route(self, terms: Sequence[Term], in_range: Sequence[Term]) -> Route:
+    def _route(self, terms: Sequence[Term], in_range: Sequence[Term], *, double: bool) -> Route:
         longest = max(function.t for function, _ in (*terms, *in_range))
         single, stiffness = (terms or in_range)[0][1].dtype == torch.float32, None
-        if single and self._exact.needs_double:
+        if single and double:
             damping, largest = self._shifted.damping, float(torch.linalg.matrix_norm(self._formed.matrix))
             settled = math.log(1.0 / TOLERANCE) / damping if damping else math.inf
             stiffness = min(longest, settled) * largest

@@ -8,6 +8,7 @@ or a lower bound there.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
-from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
+from tngd_bench.measure.settling import LONG_CYCLE_S, TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
@@ -30,9 +31,9 @@ TURN_START_S, INSPECTION_START_S = 0.03, 0.08
 """Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 EVALUATION_S = 2e-3
 """Of an evaluation without samples."""
-Basis = Literal["trials", "timed", "extrapolated", "bound", "formula"]
-"""What a prediction comes from: earlier trials; the formula, alone or corrected by steps timed for the plan; where no
-cost is described, steps timed at this size, extrapolated from smaller ones, or a lower bound."""
+Basis = Literal["bound", "formula", "extrapolated", "timed", "trials"]
+"""What a prediction comes from, the weakest first: the formula, alone or corrected by steps timed for the plan, or
+earlier trials; where no cost is described, a lower bound, steps timed at smaller sizes, or at this one."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ class DurationModel:
         if found.stopped:
             return 0.0
         cycle = cycle_of(config)
-        step = (cycle if found.repeated is None else found.repeated) * found.step(seconds)
+        step = cycle * found.step(seconds)
+        if found.repeated is not None and step > LONG_CYCLE_S:
+            step = found.repeated * found.step(seconds)
         # of what describes no cost nobody knows how a step depends on the samples
         first = cycle * found.step(first_s if found.described else seconds)
-        timed = min(
-            section.repetitions, max(section.least_repetitions, math.ceil(section.seconds_limit / step))
-        )
+        wanted = section.seconds_limit / step if step else math.inf
+        timed = math.ceil(min(section.repetitions, max(section.least_repetitions, wanted)))
         untimed = settling_steps(step) * math.ceil(timed / TIMED_STEPS)
         before = found.before_s
         if before is None:
@@ -164,32 +166,33 @@ class DurationModel:
             return _Known()
         here, factor = probe.step.key == step.key, probe.factor
         if not probe.described:
-            taken = probe.measured_s if here else self._least(step)
+            taken = probe.measured_s if here else max(self._least(step), self._extrapolated(step) or 0.0)
             if taken > self.step_limit:
                 return _Known(stopped=True)
-            if not here:
-                taken = max(taken, seconds, min(self._extrapolated(step) or 0.0, self.step_limit))
-            factor = taken / (seconds + STEP_OVERHEAD_S)
+            factor = (taken if here else max(taken, seconds)) / (seconds + STEP_OVERHEAD_S)
         before_s = probe.before_s if here else None
-        return _Known(factor, probe.made_s, before_s, probe.repeated, probe.described)
+        repeated = probe.repeated if cycle_of(probe.step.config) == cycle_of(config) else None
+        return _Known(factor, probe.made_s, before_s, repeated, probe.described)
 
     def _least(self, step: Step) -> float:
         """Return the seconds of a step at least, by those of the optimizer at smaller sizes."""
-        alike = [probe for probe in self.probes if probe.step.is_like(step)]
-        return least_step({_size(each.step): [Seen(each.measured_s, True)] for each in alike}, _size(step))[0]
+        exact = {size: [Seen(s, True) for s in seconds] for size, seconds in self._seen(step).items()}
+        return least_step(exact, _size(step))[0]
+
+    def _seen(self, step: Step) -> dict[Size, list[float]]:
+        """Return the seconds timed of the optimizer at each size, with whatever swept settings."""
+        found: dict[Size, list[float]] = {}
+        for probe in self.probes:
+            if probe.step.is_like(step):
+                found.setdefault(_size(probe.step), []).append(probe.measured_s)
+        return found
 
     def _extrapolated(self, step: Step) -> float | None:
         """Return the seconds of a step by those of the optimizer at smaller N and the same b and d_z."""
         n, *others = _size(step)
-        alike = [one for one in self.probes if one.step.is_like(step) and [*_size(one.step)[1:]] == others]
-        return grown(
-            {
-                _size(one.step)[0]: one.measured_s
-                for one in alike
-                if _size(one.step)[0] < n and one.measured_s > 0
-            },
-            n,
-        )
+        middle = {size: statistics.median(seconds) for size, seconds in self._seen(step).items()}
+        smaller = {at: s for (at, *rest), s in middle.items() if rest == others and at < n and s > 0.0}
+        return grown(smaller, n)
 
     def step_seconds(
         self, config: OptimizerConfig, instance: ProblemInstance, kind: str, seconds: float
@@ -198,15 +201,20 @@ class DurationModel:
         found = self._known(config, instance, kind, seconds)
         return math.inf if found.stopped else found.step(seconds)
 
-    def basis(self, config: OptimizerConfig, instance: ProblemInstance, kind: str) -> Basis:
-        """Return what the prediction for an optimizer in a trial of a `kind` comes from."""
+    def basis(
+        self, config: OptimizerConfig, instance: ProblemInstance, kind: str, *, described: bool
+    ) -> Basis:
+        """Return what the prediction for an optimizer in a trial of a `kind` comes from.
+
+        `described`: whether its cost is predicted at this size; else its formula is a gradient's.
+        """
         kind = "cost" if kind == "inspection" else kind
         step = Step.of(config, instance, kind)
         alike = nearest(self.probes, step, 1.0)
         if self.trials_behind(config.method, kind):
-            return "trials"
+            return "trials" if described else "bound"
         if alike is None:
-            return "formula"
+            return "formula" if described else "bound"
         if alike.described:
             return "timed"
         if self._known(config, instance, kind, 1.0).stopped:

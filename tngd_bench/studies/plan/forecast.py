@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from tngd_bench.measure.clock import interpreter_pace
 from tngd_bench.studies.file.schema import CostSection, Study
@@ -55,7 +55,7 @@ class Group:
     @property
     def from_below(self) -> bool:
         """Whether `seconds` are a lower bound."""
-        return not self.known and self.basis in {"formula", "bound"}
+        return self.basis == "bound"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
             seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
             key = (trial.kind, trial.section, setting.problem, *size, candidate.config.label)
             members.setdefault(key, []).append((candidate, seconds))
-            bases[key] = model.basis(candidate.config, setting, trial.kind)
+            own = model.basis(candidate.config, setting, trial.kind, described=candidate.known)
+            bases[key] = min(bases.get(key, own), own, key=get_args(Basis).index)
     return tuple(_group(key, group, model, bases[key]) for key, group in members.items())
 
 

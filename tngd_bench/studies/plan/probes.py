@@ -20,8 +20,8 @@ from tngd_bench.studies.plan.trials import InspectionTrial, Trial
 
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
-FEWEST_SIZES = 3
-"""Sizes timed of which the seconds at a larger one are extrapolated."""
+FEWEST_SIZES, SPAN, FAR = 3, 10, 100
+"""Sizes timed of which the seconds at a larger one are extrapolated, and how far apart and away these may be."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class TimedStep:
 
     `made_s`: until model and optimizer are made, with code that is loaded for it. `before_s`: until steps are timed.
     `described`: whether the optimizer has a cost that was predicted; else it is a gradient's. `sample_s`: seconds of an
-    evaluation for each sample, where that was timed too. `repeated`: the steps' worth of seconds that one repetition of
-    a cost block takes, None for the optimizer's cycle.
+    evaluation for each sample, where that was timed too. `repeated` as of `measure.cost.ProbedStep`.
     """
 
     step: Step
@@ -104,9 +103,12 @@ def grown(seen: Mapping[int, float], parameters: int) -> float | None:
 
     A step takes a + b N + c N^1.5: its calls, its work on each parameter, and products and inverses of matrices, whose
     order grows as √N with the widths of a network. No term is negative; the fit is of least squares of relative errors.
-    None without three sizes: of two that are nearly all calls, the difference is noise.
+    None where that would make seconds of noise: without three sizes of which the largest is ten times the smallest, and
+    beyond ten times the largest, or a hundred times where the seconds have doubled.
     """
-    if len(seen) < FEWEST_SIZES:
+    if len(seen) < FEWEST_SIZES or max(seen) < SPAN * min(seen):
+        return None
+    if parameters > (FAR if max(seen.values()) > 2.0 * min(seen.values()) else SPAN) * max(seen):
         return None
     from scipy.optimize import nnls  # a run, which extrapolates nothing, would wait for it
 
@@ -131,17 +133,20 @@ def worth_timing(trials: Iterable[Trial], learned: Callable[[str, str], int]) ->
                 found.setdefault(key, replace(trial, candidates=(candidate,)))
                 spent[key] += candidate.predicted_s
 
-    smallest: dict[tuple[str, str], float] = {}
+    def place(trial: Trial) -> tuple[str, str]:
+        return trial.setting.problem, trial.candidate.config.label
+
+    def size(trial: Trial) -> tuple[int, int, int]:
+        return trial.parameters, trial.setting.batch_size, trial.setting.outputs
+
+    smallest: dict[tuple[str, str], tuple[int, int, int]] = {}
     for trial in found.values():
-        if not trial.candidate.known:
-            place = trial.setting.problem, trial.candidate.config.label
-            smallest[place] = min(smallest.get(place, math.inf), trial.candidate.least_seconds)
+        smallest[place(trial)] = min(smallest.get(place(trial), size(trial)), size(trial))
 
     def rank(key: tuple[object, ...]) -> tuple[bool, bool, float]:
-        trial, candidate = found[key], found[key].candidate
-        if candidate.known:
+        trial = found[key]
+        if trial.candidate.known:
             return True, False, -spent[key]
-        seconds = candidate.least_seconds
-        return False, seconds > smallest[trial.setting.problem, candidate.config.label], seconds
+        return False, size(trial) != smallest[place(trial)], trial.candidate.least_seconds
 
     return [found[key] for key in sorted(found, key=rank)]

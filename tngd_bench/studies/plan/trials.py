@@ -54,7 +54,7 @@ class Candidate:
     """An optimizer with its predicted cost per iteration and seconds in its trial; with `skip` it is not run.
 
     An estimate is NaN for an outside optimizer that does not describe its cost; `least_seconds` and `least_bytes` are
-    then what a gradient alone takes, and `predicted_s` is a lower bound.
+    then what a gradient alone takes, and `predicted_s` is by steps timed for the plan or a lower bound.
     """
 
     config: OptimizerConfig

@@ -61,8 +61,7 @@ def timed_steps(
             finally:
                 left[known] -= time.monotonic() - began
             about = found.made_s, found.before_s, found.step_s
-            repeated = found.repetition_s / found.step_s if found.step_s > 0 else None
-            probes.append(TimedStep(step, seconds, *about, known, sample_s, repeated))
+            probes.append(TimedStep(step, seconds, *about, known, sample_s, found.repeated))
     return tuple(probes)
 
 
