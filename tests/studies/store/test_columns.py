@@ -17,7 +17,7 @@ HEADINGS = ("Column", "words", "add_column")
 """Functions whose first argument is the heading of a table's column, in words."""
 OTHER_MEANINGS = {
     "analysis/cost/recorded_devices.py": {"device"},  # a setting
-    "analysis/training/device_pairs.py": {"device"},
+    "analysis/training/device_pairs.py": {"device", "iteration"},
     "analysis/training/final_scores.py": {"finished"},  # how many finished
     "analysis/training/time_to_target.py": {"problem"},  # keys of a study
     "analysis/families.py": {"problem"},
