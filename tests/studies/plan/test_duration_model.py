@@ -205,7 +205,9 @@ def test_a_repetition_of_a_step_of_each_kind_takes_less_than_the_cycle():
     given = KFAC, SMALL, step_s, wanted, 9.0, 9.0
     assert phased.timed(*given) == pytest.approx(2.0 + 20 * 3 * 0.4)
     assert whole.timed(*given) == pytest.approx(2.0 + 20 * 100 * 0.4)
-    # where a cycle takes less than five seconds it is made whole, and another setting has a cycle of its own
+    larger = KFAC, replace(SMALL, parameters=9_000), 0.2 - STEP_OVERHEAD_S, wanted, 0.0, 0.0
+    assert phased.timed(*larger) < 0.1 * whole.timed(*larger)
+    # where steps take less the cycle may be made whole, and another setting has a cycle of its own
     smaller = KFAC, replace(SMALL, parameters=100), 0.01 - STEP_OVERHEAD_S, wanted, 0.0, 0.0
     assert phased.timed(*smaller) == pytest.approx(whole.timed(*smaller))
     other = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 50}), *given[1:]

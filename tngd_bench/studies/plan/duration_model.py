@@ -18,7 +18,7 @@ import pandas as pd
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
-from tngd_bench.measure.settling import LONG_CYCLE_S, TIMED_STEPS, is_short, settling_steps
+from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.studies.file.schema import CostSection
@@ -104,9 +104,7 @@ class DurationModel:
         if found.stopped:
             return 0.0
         cycle = cycle_of(config)
-        step = cycle * found.step(seconds)
-        if found.repeated is not None and step > LONG_CYCLE_S:
-            step = found.repeated * found.step(seconds)
+        step = (found.repeated or cycle) * found.step(seconds)
         # of what describes no cost nobody knows how a step depends on the samples
         first = cycle * found.step(first_s if found.described else seconds)
         wanted = section.seconds_limit / step if step else math.inf
@@ -171,8 +169,9 @@ class DurationModel:
                 return _Known(stopped=True)
             factor = (taken if here else max(taken, seconds)) / (seconds + STEP_OVERHEAD_S)
         before_s = probe.before_s if here else None
-        repeated = probe.repeated if cycle_of(probe.step.config) == cycle_of(config) else None
-        return _Known(factor, probe.made_s, before_s, repeated, probe.described)
+        # a cycle that a probe found too long is too long wherever steps take as long or longer
+        like = cycle_of(probe.step.config) == cycle_of(config) and (here or seconds >= probe.predicted_s)
+        return _Known(factor, probe.made_s, before_s, probe.repeated if like else None, probe.described)
 
     def _least(self, step: Step) -> float:
         """Return the seconds of a step at least, by those of the optimizer at smaller sizes."""
