@@ -36,8 +36,13 @@ them is extrapolated to larger sizes.
 """
 _KINDS = {"cost": "cost", "inspection": "memory and operations", "training": "training"}
 _SECTION_HEADINGS = ("section", "trials", "skipped", "time, side by side")
-_BASES = {"timed": "timed now", "extrapolated": "extrapolated", "formula": "formula"}
-"""Words for what a time comes from, else a number of trials; "not described" where it is a lower bound."""
+_BASES = {
+    "bound": "not described",
+    "formula": "formula",
+    "extrapolated": "extrapolated",
+    "timed": "timed now",
+}
+"""Words for what a time comes from, where it is not a number of trials."""
 _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory", "time from")
 
 
@@ -295,9 +300,7 @@ def _row(line: Sequence[Group]) -> tuple[str, ...]:
     sizes = (_span(map(attrgetter(name), line)) for name in ("parameters", "batch_size", "outputs"))
     place = (_section(first), *sizes, first.optimizer)
     seconds = quantities.seconds(sum(group.seconds for group in line))
-    learned = first.learned_from
-    basis = _BASES[first.basis] if first.basis in _BASES else quantities.number_of(learned, "trial")
-    basis = "not described" if first.from_below else basis
+    basis = _BASES.get(first.basis) or quantities.number_of(first.learned_from, "trial")
     memory = quantities.memory(max(group.bytes for group in line)) if first.known else "unknown"
     return (*place, trials, f"≥ {seconds}" if first.from_below else seconds, memory, basis)
 

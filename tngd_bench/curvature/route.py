@@ -46,7 +46,7 @@ TOLERANCE = 1e-6
 SMALLEST_LANCZOS, SMALLEST_IN_DOUBLE = 320, 400
 """Rows below which the eigendecomposition of K takes less time than a Lanczos loop on it, whose products are made in
 single or in double precision. In double, steps of TNGD at m = 320 took 1.0 to 1.3 times as long by Lanczos, at m = 400
-0.7 to 1.0, at m = 640 0.5 (AMD EPYC, 2026-11-30, without and with noise)."""
+0.6 to 1.0, at m = 640 0.4 to 0.6 (digits-mlp on an AMD EPYC, 2026-11-30, without and with noise)."""
 LANCZOS_APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
 LANCZOS_ROOT, LANCZOS_SHARE = 0.5, 4

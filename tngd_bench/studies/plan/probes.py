@@ -21,7 +21,8 @@ from tngd_bench.studies.plan.trials import InspectionTrial, Trial
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 FEWEST_SIZES, SPAN, FAR = 3, 10, 100
-"""Sizes timed of which the seconds at a larger one are extrapolated, and how far apart and away these may be."""
+"""Timed sizes that an extrapolation needs; the largest of them over the smallest, at least, and the size asked for over
+the largest, at most; the latter where seconds have doubled."""
 
 
 @dataclass(frozen=True)
